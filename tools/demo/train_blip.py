@@ -1,0 +1,334 @@
+"""Train the small BLIP question-answering demo model on synthetic scenes.
+
+Usage: python train_blip.py --work WORKDIR [--steps N]
+
+WORKDIR receives the picture cache, the resumable checkpoint (state.pt) and the
+log.  Running the same command again continues from the last checkpoint.  Write
+the model folder with `python train_blip.py --work WORKDIR --export OUTDIR`.
+
+Two things keep this affordable on a CPU.  Several questions about one scene are
+packed into one text-encoder row with a block-diagonal attention mask, so that
+the picture is encoded and projected once for all of them.  And three temporary
+linear heads on the vision rows (patch colour, patch shape, object centre) give
+the vision tower a dense signal; they are dropped when the model is exported.
+"""
+
+import argparse
+import json
+import math
+import os
+import time
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import nn
+from transformers import BlipConfig, BlipForQuestionAnswering
+
+import scenes
+
+SIDE, PATCH, WIDTH = 64, 8, 128
+GRID = SIDE // PATCH
+QUESTIONS, MAX_LEN = 5, 14
+MEAN = np.array([0.48145466, 0.4578275, 0.40821073], np.float32)
+STD = np.array([0.26862954, 0.26130258, 0.27577711], np.float32)
+VOCAB = scenes.word_list()
+PAD, UNK, CLS, SEP, MASK = range(5)
+DEC, ENC = len(VOCAB), len(VOCAB) + 1
+
+
+def build_config():
+    """The model's configuration: hub layout, small sizes."""
+    text = dict(vocab_size=len(VOCAB) + 2, hidden_size=WIDTH, encoder_hidden_size=WIDTH,
+                intermediate_size=512, projection_dim=WIDTH, num_hidden_layers=3,
+                num_attention_heads=4, max_position_embeddings=32, bos_token_id=DEC,
+                eos_token_id=SEP, sep_token_id=SEP, pad_token_id=PAD, initializer_range=0.05)
+    vision = dict(hidden_size=WIDTH, intermediate_size=512, projection_dim=WIDTH,
+                  num_hidden_layers=4, num_attention_heads=4, image_size=SIDE,
+                  patch_size=PATCH, initializer_range=0.02)
+    return BlipConfig(text_config=text, vision_config=vision, projection_dim=WIDTH,
+                      image_text_hidden_size=WIDTH)
+
+
+def wordpiece(text):
+    """Greedy longest-match WordPiece, equal to the exported tokenizer on our questions."""
+    lut = wordpiece.lut
+    ids = []
+    for word in text.replace("?", " ?").split():
+        at = 0
+        while at < len(word):
+            for end in range(len(word), at, -1):
+                piece = ("##" if at else "") + word[at:end]
+                if piece in lut:
+                    ids.append(lut[piece])
+                    at = end
+                    break
+            else:
+                raise ValueError(f"no pieces for {word!r}")
+    return ids
+
+
+wordpiece.lut = {w: i for i, w in enumerate(VOCAB)}
+
+
+class Heads(nn.Module):
+    """Temporary per-patch classifiers on the vision output."""
+
+    def __init__(self):
+        super().__init__()
+        self.color = nn.Linear(WIDTH, len(scenes.COLORS) + 1)
+        self.shape = nn.Linear(WIDTH, len(scenes.SHAPES) + 1)
+        self.center = nn.Linear(WIDTH, 2)
+
+
+def load_cache(work, count):
+    """Training scenes as (uint8 pictures, patch maps, scenes); drawn once, then reused."""
+    path = os.path.join(work, f"cache_{count}.npz")
+    every = [scenes.make_scene("train", i) for i in range(count)]
+    if not os.path.exists(path):
+        pix = np.empty((count, SIDE, SIDE, 3), np.uint8)
+        maps = np.empty((count, GRID, GRID), np.int8)
+        for i, s in enumerate(every):
+            size = (192, 256, 320)[i % 3]
+            pix[i] = scenes.draw_scene(s, size).resize((SIDE, SIDE), Image.BICUBIC)
+            maps[i] = scenes.patch_map(s, GRID)
+        np.savez(path, pix=pix, maps=maps)
+    z = np.load(path)
+    return z["pix"], z["maps"], every
+
+
+class Batches:
+    """Random batches of pictures, patch targets and packed questions."""
+
+    def __init__(self, cache, batch):
+        self.pix, self.maps, self.scenes = cache
+        self.flipped = [scenes.flip_scene(s) for s in self.scenes]
+        self.few = np.array([i for i, s in enumerate(self.scenes) if len(s["objects"]) <= 2])
+        self.batch, self.known = batch, {}
+
+    def tokens(self, text):
+        if text not in self.known:
+            self.known[text] = wordpiece(text)
+        return self.known[text]
+
+    def get(self, step, few, text):
+        rng = np.random.default_rng([77, step])
+        b = self.batch
+        idx = rng.choice(self.few, b) if few else rng.integers(len(self.scenes), size=b)
+        flip = rng.random(b) < 0.5
+        pix = self.pix[idx]
+        pix[flip] = pix[flip, :, ::-1]
+        maps = self.maps[idx].astype(np.int64)
+        maps[flip] = maps[flip, :, ::-1]
+        color = np.where(maps == -1, 0, -100)
+        shape = color.copy()
+        center = np.zeros_like(maps)
+        ids = np.full((b, QUESTIONS * MAX_LEN), PAD, np.int64)
+        ans = np.full((b * QUESTIONS, 4), -100, np.int64)
+        mix = rng.random((b, QUESTIONS))
+        for j in range(b):
+            s = (self.flipped if flip[j] else self.scenes)[idx[j]]
+            for k, o in enumerate(s["objects"]):
+                on = maps[j] == k
+                color[j][on] = o["color"] + 1
+                shape[j][on] = o["shape"] + 1
+                center[j, int(o["y"] * GRID), int(o["x"] * GRID)] = 1
+            for q in range(QUESTIONS if text else 0):
+                pair = None
+                while pair is None:
+                    u = mix[j, q]
+                    kind = "color" if u < 0.22 else "shape" if u < 0.47 else "count" if u < 0.78 else "where"
+                    pair = scenes.ask(s, rng, kind)
+                    mix[j, q] = rng.random()
+                t = self.tokens(pair[0])
+                ids[j, q * MAX_LEN:q * MAX_LEN + len(t) + 2] = [CLS] + t + [SEP]
+                a = self.tokens(pair[1]) + [SEP]
+                ans[j * QUESTIONS + q, :len(a)] = a
+        x = (pix.astype(np.float32) / 255 - MEAN) / STD
+        x = torch.from_numpy(np.ascontiguousarray(x.transpose(0, 3, 1, 2)))
+        t = torch.from_numpy
+        return x, t(color).flatten(), t(shape).flatten(), t(center).flatten(), t(ids), t(ans)
+
+
+BLOCK = torch.arange(QUESTIONS * MAX_LEN) // MAX_LEN
+BLOCK = BLOCK[:, None] == BLOCK[None, :]
+POSITIONS = (torch.arange(QUESTIONS * MAX_LEN) % MAX_LEN)[None]
+
+
+def answer_loss(model, image, ids, ans):
+    """Teacher-forced cross entropy of every packed question's answer."""
+    b = ids.shape[0]
+    live = ids != PAD
+    mask = torch.zeros(b, 1, BLOCK.shape[0], BLOCK.shape[0])
+    mask.masked_fill_(~(BLOCK[None] & live[:, None, :])[:, None], -1e4)
+    h = model.text_encoder(input_ids=ids, position_ids=POSITIONS, attention_mask=mask,
+                           encoder_hidden_states=image).last_hidden_state
+    h = h.reshape(b * QUESTIONS, MAX_LEN, -1)
+    live = live.reshape(b * QUESTIONS, MAX_LEN)
+    ans = ans[:, :int((ans != -100).sum(1).max())]
+    start = torch.full((ans.shape[0], 1), DEC)
+    inp = torch.cat([start, ans[:, :-1].clamp(min=0)], 1)
+    logits = model.text_decoder(input_ids=inp, encoder_hidden_states=h,
+                                encoder_attention_mask=live.long(), use_cache=False).logits
+    loss = F.cross_entropy(logits.flatten(0, 1), ans.flatten(), ignore_index=-100)
+    right = ((logits.argmax(-1) == ans) | (ans == -100)).all(1).float().mean()
+    return loss, right
+
+
+def initialise(model):
+    """Re-draw the linear maps: the library's default scale suits wide models only."""
+    for name, m in model.named_modules():
+        if isinstance(m, nn.Linear):
+            nn.init.xavier_uniform_(m.weight)
+            if m.bias is not None:
+                nn.init.zeros_(m.bias)
+        elif isinstance(m, nn.Embedding):
+            nn.init.normal_(m.weight, std=0.08)
+        elif isinstance(m, nn.Conv2d):
+            nn.init.normal_(m.weight, std=(1 / (3 * PATCH * PATCH)) ** 0.5)
+    with torch.no_grad():
+        for e in (model.text_encoder.embeddings, model.text_decoder.bert.embeddings):
+            e.word_embeddings.weight[PAD].zero_()
+
+
+def rate(step, args):
+    if step < args.warmup:
+        return (step + 1) / args.warmup
+    t = min(1.0, (step - args.warmup) / max(1, args.steps - args.warmup))
+    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * t))
+
+
+def train(args):
+    torch.manual_seed(args.seed)
+    torch.set_num_threads(args.threads)
+    os.makedirs(args.work, exist_ok=True)
+    model = BlipForQuestionAnswering(build_config())
+    initialise(model)
+    heads = Heads()
+    model.train()
+    params = list(model.parameters()) + list(heads.parameters())
+    decay = [p for p in params if p.ndim > 1]
+    rest = [p for p in params if p.ndim <= 1]
+    opt = torch.optim.AdamW([{"params": decay, "weight_decay": 0.05},
+                             {"params": rest, "weight_decay": 0.0}],
+                            lr=args.lr, betas=(0.9, 0.98))
+    state, first = os.path.join(args.work, "state.pt"), 0
+    if os.path.exists(state):
+        z = torch.load(state, weights_only=True)
+        model.load_state_dict(z["model"])
+        heads.load_state_dict(z["heads"])
+        opt.load_state_dict(z["opt"])
+        first = z["step"]
+    else:
+        print(f"parameters {sum(p.numel() for p in model.parameters())}", flush=True)
+    data = Batches(load_cache(args.work, args.scenes), args.batch)
+    seen = []
+    began = time.time()
+    for step in range(first, args.steps):
+        for g in opt.param_groups:
+            g["lr"] = args.lr * rate(step, args)
+        text = step >= args.vision_steps
+        few = step < args.few_steps
+        x, color, shape, center, ids, ans = data.get(step, few, text)
+        image = model.vision_model(pixel_values=x).last_hidden_state
+        rows = image[:, 1:].reshape(-1, WIDTH)
+        lc = F.cross_entropy(heads.color(rows), color)
+        ls = F.cross_entropy(heads.shape(rows), shape)
+        lm = F.cross_entropy(heads.center(rows), center)
+        aux = lc + ls + 2 * lm
+        la, right = answer_loss(model, image, ids, ans) if text else (torch.zeros(()), torch.zeros(()))
+        loss = la + args.aux * aux
+        opt.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(params, 1.0)
+        opt.step()
+        seen.append([la.item(), right.item(), lc.item(), ls.item(), lm.item()])
+        if (step + 1) % 50 == 0:
+            m = np.mean(seen, 0)
+            seen = []
+            print(f"step {step + 1} answer-loss {m[0]:.4f} exact {m[1]:.3f} patch color {m[2]:.4f} "
+                  f"shape {m[3]:.4f} center {m[4]:.4f} lr {opt.param_groups[0]['lr']:.2e} "
+                  f"{(time.time() - began) / (step + 1 - first):.3f} s/step", flush=True)
+        if (step + 1) % 250 == 0 or step + 1 == args.steps:
+            torch.save({"model": model.state_dict(), "heads": heads.state_dict(),
+                        "opt": opt.state_dict(), "step": step + 1}, state + ".tmp")
+            os.replace(state + ".tmp", state)
+
+
+def write_tokenizer(out):
+    """vocab.txt, tokenizer.json and the two config files of a BERT tokenizer."""
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+
+    with open(os.path.join(out, "vocab.txt"), "w", encoding="utf-8") as f:
+        f.write("".join(w + "\n" for w in VOCAB))
+    tok = Tokenizer(models.WordPiece(vocab=dict(wordpiece.lut), unk_token="[UNK]",
+                                     continuing_subword_prefix="##",
+                                     max_input_chars_per_word=100))
+    tok.add_special_tokens(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"])
+    tok.normalizer = normalizers.BertNormalizer(clean_text=True, handle_chinese_chars=True,
+                                                strip_accents=None, lowercase=True)
+    tok.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tok.decoder = decoders.WordPiece(prefix="##", cleanup=True)
+    tok.post_processor = processors.TemplateProcessing(
+        single="[CLS]:0 $A:0 [SEP]:0", pair="[CLS]:0 $A:0 [SEP]:0 $B:1 [SEP]:1",
+        special_tokens=[("[CLS]", CLS), ("[SEP]", SEP)])
+    tok.save(os.path.join(out, "tokenizer.json"))
+    names = {"cls_token": "[CLS]", "mask_token": "[MASK]", "pad_token": "[PAD]",
+             "sep_token": "[SEP]", "unk_token": "[UNK]"}
+    added = {str(i): {"content": w, "lstrip": False, "normalized": False, "rstrip": False,
+                      "single_word": False, "special": True} for i, w in enumerate(VOCAB[:5])}
+    config = {"added_tokens_decoder": added, "clean_up_tokenization_spaces": True,
+              "do_basic_tokenize": True, "do_lower_case": True, "model_max_length": 32,
+              "model_input_names": ["input_ids", "attention_mask"], "never_split": None,
+              "processor_class": "BlipProcessor", "strip_accents": None,
+              "tokenize_chinese_chars": True, "tokenizer_class": "BertTokenizer", **names}
+    write_json(os.path.join(out, "special_tokens_map.json"), names)
+    write_json(os.path.join(out, "tokenizer_config.json"), config)
+
+
+def write_json(path, value):
+    with open(path, "w", encoding="utf-8") as f:
+        json.dump(value, f, indent=2, sort_keys=True)
+        f.write("\n")
+
+
+def export(args):
+    """Write the model folder: float16 weights, configs, tokenizer, image processor."""
+    model = BlipForQuestionAnswering(build_config())
+    z = torch.load(os.path.join(args.work, "state.pt"), weights_only=True)
+    model.load_state_dict(z["model"])
+    os.makedirs(args.export, exist_ok=True)
+    model.half().save_pretrained(args.export)
+    write_tokenizer(args.export)
+    write_json(os.path.join(args.export, "preprocessor_config.json"), {
+        "do_convert_rgb": True, "do_normalize": True, "do_rescale": True, "do_resize": True,
+        "image_mean": [float(v) for v in MEAN], "image_processor_type": "BlipImageProcessor",
+        "image_std": [float(v) for v in STD], "processor_class": "BlipProcessor",
+        "resample": 3, "rescale_factor": 1 / 255, "size": {"height": SIDE, "width": SIDE}})
+    print(f"exported step {z['step']} to {args.export}")
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    p.add_argument("--work", required=True)
+    p.add_argument("--export")
+    p.add_argument("--steps", type=int, default=6000)
+    p.add_argument("--scenes", type=int, default=40000)
+    p.add_argument("--batch", type=int, default=48)
+    p.add_argument("--lr", type=float, default=1e-3)
+    p.add_argument("--aux", type=float, default=0.3)
+    p.add_argument("--warmup", type=int, default=200)
+    p.add_argument("--vision-steps", type=int, default=300)
+    p.add_argument("--few-steps", type=int, default=800)
+    p.add_argument("--threads", type=int, default=2)
+    p.add_argument("--seed", type=int, default=1)
+    args = p.parse_args()
+    if args.export:
+        export(args)
+    else:
+        train(args)
+
+
+if __name__ == "__main__":
+    main()
