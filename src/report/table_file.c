@@ -1,0 +1,162 @@
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/files.h"
+#include "fovea/table.h"
+#include "report/columns.h"
+
+struct fv_table_file {
+  fv_outfile *file;
+  char *path;
+  bool json;
+  int64_t rows;
+};
+
+static void csv_text(FILE *f, const char *s) {
+  if (*s && !strpbrk(s, ",\"\r\n")) {
+    fputs(s, f);
+    return;
+  }
+  putc('"', f); /* an empty string that is not an empty cell is "" */
+  for (; *s; s++) {
+    if (*s == '"') putc('"', f);
+    putc(*s, f);
+  }
+  putc('"', f);
+}
+
+static void json_text(FILE *f, const char *s) {
+  putc('"', f);
+  for (; *s; s++) {
+    unsigned char c = (unsigned char)*s;
+    if (c == '"' || c == '\\')
+      fprintf(f, "\\%c", c);
+    else if (c == '\n')
+      fputs("\\n", f);
+    else if (c == '\t')
+      fputs("\\t", f);
+    else if (c < 0x20 || c == 0x7F)
+      fprintf(f, "\\u%04x", c);
+    else
+      putc(c, f);
+  }
+  putc('"', f);
+}
+
+static void cell(FILE *f, const fv_row *row, const fv_column *column, bool json) {
+  char number[FV_NUMBER_TEXT];
+  switch (column->type) {
+    case FV_COLUMN_TEXT: (json ? json_text : csv_text)(f, fv_cell_text(row, column)); return;
+    case FV_COLUMN_INT: fprintf(f, "%" PRId64, fv_cell_int(row, column)); return;
+    case FV_COLUMN_NUMBER:
+      fv_number_format(number, fv_cell_number(row, column));
+      if (json && isinf(fv_cell_number(row, column)))
+        json_text(f, number);
+      else
+        fputs(number, f);
+      return;
+  }
+}
+
+static void csv_row(FILE *f, const fv_row *row) {
+  for (size_t i = 0; i < FV_COLUMNS; i++) {
+    if (i > 0) putc(',', f);
+    if (!fv_cell_empty(row, &fv_columns[i])) cell(f, row, &fv_columns[i], false);
+  }
+  putc('\n', f);
+}
+
+static void json_row(FILE *f, const fv_row *row, bool first) {
+  const char *before = "";
+  fputs(first ? "{" : ",\n{", f);
+  for (size_t i = 0; i < FV_COLUMNS; i++) {
+    if (fv_cell_empty(row, &fv_columns[i])) continue;
+    fprintf(f, "%s\"%s\":", before, fv_columns[i].name);
+    cell(f, row, &fv_columns[i], true);
+    before = ",";
+  }
+  putc('}', f);
+}
+
+static fv_status open_file(const char *path, bool json, fv_table_file **out, fv_error *err) {
+  fv_table_file *t = fv_alloc(1, sizeof *t);
+  if (!t || !(t->path = fv_strdup(path))) {
+    free(t);
+    return fv_fail(err, FV_ENOMEM, "%s: no memory", path);
+  }
+  fv_status st = fv_outfile_open(path, &t->file, err);
+  if (st) {
+    free(t->path);
+    free(t);
+    return st;
+  }
+  t->json = json;
+  FILE *f = fv_outfile_stream(t->file);
+  if (json)
+    fputs("[\n", f);
+  else
+    for (size_t i = 0; i < FV_COLUMNS; i++) fprintf(f, "%s%c", fv_columns[i].name, i + 1 < FV_COLUMNS ? ',' : '\n');
+  *out = t;
+  return FV_OK;
+}
+
+fv_status fv_csv_open(const char *path, fv_table_file **out, fv_error *err) { return open_file(path, false, out, err); }
+
+fv_status fv_json_rows_open(const char *path, fv_table_file **out, fv_error *err) {
+  return open_file(path, true, out, err);
+}
+
+static fv_status file_row(void *user, const fv_row *row, fv_error *err) {
+  fv_table_file *t = user;
+  FILE *f = fv_outfile_stream(t->file);
+  for (size_t i = 0; i < FV_COLUMNS; i++) {
+    if (fv_columns[i].type != FV_COLUMN_TEXT) continue;
+    const char *s = fv_cell_text(row, &fv_columns[i]);
+    size_t bad;
+    if (s && !fv_utf8_valid(s, strlen(s), &bad))
+      return fv_fail(err, FV_EFORMAT,
+                     "%s: row %" PRId64 ": the cell %s is not UTF-8 at byte %zu; the table holds UTF-8", t->path,
+                     t->rows, fv_columns[i].name, bad);
+  }
+  if (t->json)
+    json_row(f, row, t->rows == 0);
+  else
+    csv_row(f, row);
+  t->rows++;
+  if (ferror(f))
+    return fv_fail(err, FV_EIO, "%s: cannot write row %" PRId64 "; is the disk full?", t->path, t->rows - 1);
+  return FV_OK;
+}
+
+fv_sink fv_table_file_sink(fv_table_file *file) { return (fv_sink){file, file_row}; }
+
+int64_t fv_table_file_rows(const fv_table_file *file) { return file->rows; }
+
+fv_status fv_table_file_commit(fv_table_file *t, fv_error *err) {
+  if (t->json) fputs(t->rows ? "\n]\n" : "]\n", fv_outfile_stream(t->file));
+  fv_status st = fv_outfile_commit(t->file, err);
+  free(t->path);
+  free(t);
+  return st;
+}
+
+void fv_table_file_abort(fv_table_file *t) {
+  if (!t) return;
+  fv_outfile_abort(t->file);
+  free(t->path);
+  free(t);
+}
+
+static fv_status tee_row(void *user, const fv_row *row, fv_error *err) {
+  const fv_tee *tee = user;
+  for (size_t i = 0; i < tee->count; i++) {
+    fv_status st = tee->sinks[i].row(tee->sinks[i].user, row, err);
+    if (st) return st;
+  }
+  return FV_OK;
+}
+
+fv_sink fv_tee_sink(fv_tee *tee) { return (fv_sink){tee, tee_row}; }
