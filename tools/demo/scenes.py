@@ -7,7 +7,9 @@ picture's side, which lets one scene be drawn at any resolution.
 
 Colour x shape combinations are divided in two: `HELD_OUT` pairs are never
 drawn in a training scene.  The `held_combo` split draws at least one of them
-in each scene and asks about that object.
+in each scene and asks about that object.  Some objects of training scenes have
+a colour or a shape that no question names (index -1), so that shape has to be
+seen apart from colour and colour apart from shape.
 """
 
 import math
@@ -29,19 +31,25 @@ RGB = [
 ]
 TYPES = ["color", "shape", "count", "where"]
 
-# (colour, shape) pairs that no training scene contains: one per colour.
+# (colour, shape) pairs that no training scene contains: one per shape.
 HELD_OUT = {
     ("red", "star"),
     ("green", "circle"),
     ("blue", "cross"),
     ("yellow", "triangle"),
     ("purple", "square"),
-    ("orange", "circle"),
-    ("black", "triangle"),
 }
 ALL_PAIRS = [(c, s) for c in range(len(COLORS)) for s in range(len(SHAPES))]
 HELD_PAIRS = [p for p in ALL_PAIRS if (COLORS[p[0]], SHAPES[p[1]]) in HELD_OUT]
 TRAIN_PAIRS = [p for p in ALL_PAIRS if p not in HELD_PAIRS]
+
+# Outlines without a name: a bar, a narrow rhombus, a chevron.
+ODD_OUTLINES = [
+    [(-1.15, -0.32), (1.15, -0.32), (1.15, 0.32), (-1.15, 0.32)],
+    [(0, -1.2), (0.55, 0), (0, 1.2), (-0.55, 0)],
+    [(-1, 0.7), (0, -0.6), (1, 0.7), (1, 0.1), (0, -1.15), (-1, 0.1)],
+]
+ODD_COLOR, ODD_SHAPE = 0.2, 0.1  # shares among the objects of training scenes
 
 SPLITS = {"train": 1, "held_scene": 2, "held_combo": 3, "examples": 4}
 
@@ -63,6 +71,14 @@ def _place(rng, n):
                 break
         if len(out) == n:
             return out
+
+
+def _odd_rgb(rng):
+    """A colour far from every named one and from the backgrounds."""
+    while True:
+        rgb = rng.uniform(0, 255, 3)
+        if rgb.mean() < 190 and min(np.linalg.norm(rgb - np.array(c)) for c in RGB) > 75:
+            return rgb
 
 
 def make_scene(split, index, n=None):
@@ -93,16 +109,25 @@ def make_scene(split, index, n=None):
         pairs.append((c, s))
     objs = []
     for (c, s), (x, y, r) in zip(pairs, _place(rng, n)):
-        rgb = np.clip(np.array(RGB[c]) + rng.normal(0, 9, 3), 0, 255)
-        objs.append({"color": c, "shape": s, "x": x, "y": y, "r": r,
-                     "rgb": [int(v) for v in rgb], "rot": rng.uniform(-0.18, 0.18)})
+        rgb = np.clip(np.array(RGB[c]) + rng.normal(0, 11, 3), 0, 255)
+        o = {"color": c, "shape": s, "x": x, "y": y, "r": r, "rot": rng.uniform(-0.18, 0.18)}
+        roll = rng.random() if split == "train" else 1.0
+        if roll < ODD_COLOR:
+            o["color"], rgb = -1, _odd_rgb(rng)
+        elif roll < ODD_COLOR + ODD_SHAPE:
+            o["shape"], o["odd"] = -1, int(rng.integers(len(ODD_OUTLINES)))
+            o["rot"] = rng.uniform(-math.pi, math.pi)
+        o["rgb"] = [int(v) for v in rgb]
+        objs.append(o)
     return {"objects": objs, "bg_seed": int(rng.integers(1 << 30))}
 
 
 def _outline(o, size):
     """Polygon of an object in pixels (circles are drawn as ellipses)."""
     name, r = SHAPES[o["shape"]], o["r"]
-    if name == "square":
+    if o["shape"] < 0:
+        pts = ODD_OUTLINES[o["odd"]]
+    elif name == "square":
         pts = [(-0.86, -0.86), (0.86, -0.86), (0.86, 0.86), (-0.86, 0.86)]
     elif name == "triangle":
         pts = [(1.2 * math.sin(a), 0.12 - 1.2 * math.cos(a))
@@ -120,7 +145,7 @@ def _outline(o, size):
 
 
 def _paint(draw, o, size, fill):
-    if SHAPES[o["shape"]] == "circle":
+    if o["shape"] == SHAPES.index("circle"):
         x, y, r = o["x"] * size, o["y"] * size, o["r"] * size
         draw.ellipse((x - r, y - r, x + r, y + r), fill=fill)
     else:
@@ -198,8 +223,8 @@ def ask(scene, rng, kind, target=None):
     shapes = [o["shape"] for o in objs]
     colors = [o["color"] for o in objs]
     ids = range(len(objs)) if target is None else [target]
-    one_shape = [i for i in ids if shapes.count(shapes[i]) == 1]
-    one_color = [i for i in ids if colors.count(colors[i]) == 1]
+    one_shape = [i for i in ids if shapes[i] >= 0 and shapes.count(shapes[i]) == 1]
+    one_color = [i for i in ids if colors[i] >= 0 and colors.count(colors[i]) == 1]
 
     def pick(seq):
         return seq[int(rng.random() * len(seq))]
@@ -213,14 +238,16 @@ def ask(scene, rng, kind, target=None):
                            c=COLORS[c] if c is not None else "")
 
     if kind == "color":
-        if not one_shape:
+        cand = [i for i in one_shape if colors[i] >= 0]
+        if not cand:
             return None
-        i = pick(one_shape)
+        i = pick(cand)
         q, a = fill("color", i), COLORS[colors[i]]
     elif kind == "shape":
-        if not one_color:
+        cand = [i for i in one_color if shapes[i] >= 0]
+        if not cand:
             return None
-        i = pick(one_color)
+        i = pick(cand)
         q, a = fill("shape", i), SHAPES[shapes[i]]
     elif kind == "where":
         cand = [(i, "where_s") for i in one_shape] + [(i, "where_c") for i in one_color]
@@ -244,10 +271,12 @@ def ask(scene, rng, kind, target=None):
             # mostly something that is present, else anything (answer often 0)
             present = rng.random() < 0.8
             if roll < 0.65:
-                s = pick(sorted(set(shapes))) if present else pick(range(len(SHAPES)))
+                here = sorted(set(shapes) - {-1}) if present else []
+                s = pick(here or range(len(SHAPES)))
                 q, a = fill("count_s", s=s), shapes.count(s)
             else:
-                c = pick(sorted(set(colors))) if present else pick(range(len(COLORS)))
+                here = sorted(set(colors) - {-1}) if present else []
+                c = pick(here or range(len(COLORS)))
                 q, a = fill("count_c", c=c), colors.count(c)
         a = str(a)
     if rng.random() < 0.5:

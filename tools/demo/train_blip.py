@@ -8,9 +8,11 @@ the model folder with `python train_blip.py --work WORKDIR --export OUTDIR`.
 
 Two things keep this affordable on a CPU.  Several questions about one scene are
 packed into one text-encoder row with a block-diagonal attention mask, so that
-the picture is encoded and projected once for all of them.  And three temporary
-linear heads on the vision rows (patch colour, patch shape, object centre) give
-the vision tower a dense signal; they are dropped when the model is exported.
+the picture is encoded and projected once for all of them.  And temporary linear
+heads on the vision rows (colour, shape and place of the object under a patch,
+whether the patch holds an object's centre; on the class row, how many objects
+there are in all, of each shape and of each colour) give the vision tower a dense
+signal; they are dropped when the model is exported.
 """
 
 import argparse
@@ -72,14 +74,27 @@ def wordpiece(text):
 wordpiece.lut = {w: i for i, w in enumerate(VOCAB)}
 
 
+COUNTS = 1 + len(scenes.SHAPES) + len(scenes.COLORS)
+
+
 class Heads(nn.Module):
-    """Temporary per-patch classifiers on the vision output."""
+    """Temporary linear heads on the vision output."""
 
     def __init__(self):
         super().__init__()
         self.color = nn.Linear(WIDTH, len(scenes.COLORS) + 1)
         self.shape = nn.Linear(WIDTH, len(scenes.SHAPES) + 1)
         self.center = nn.Linear(WIDTH, 2)
+        self.place = nn.Linear(WIDTH, 2)
+        self.count = nn.Linear(WIDTH, COUNTS * 5)
+
+    def losses(self, image, color, shape, center, place, count):
+        rows = image[:, 1:].reshape(-1, WIDTH)
+        on = place[:, 0] > -1
+        return [F.cross_entropy(self.color(rows), color), F.cross_entropy(self.shape(rows), shape),
+                F.cross_entropy(self.center(rows), center),
+                10 * F.mse_loss(self.place(rows[on]), place[on]),
+                F.cross_entropy(self.count(image[:, 0]).view(-1, 5), count)]
 
 
 def load_cache(work, count):
@@ -124,6 +139,8 @@ class Batches:
         color = np.where(maps == -1, 0, -100)
         shape = color.copy()
         center = np.zeros_like(maps)
+        place = np.full(maps.shape + (2,), -9, np.float32)
+        count = np.zeros((b, COUNTS), np.int64)
         ids = np.full((b, QUESTIONS * MAX_LEN), PAD, np.int64)
         ans = np.full((b * QUESTIONS, 4), -100, np.int64)
         mix = rng.random((b, QUESTIONS))
@@ -131,9 +148,15 @@ class Batches:
             s = (self.flipped if flip[j] else self.scenes)[idx[j]]
             for k, o in enumerate(s["objects"]):
                 on = maps[j] == k
-                color[j][on] = o["color"] + 1
-                shape[j][on] = o["shape"] + 1
+                color[j][on] = o["color"] + 1 if o["color"] >= 0 else -100
+                shape[j][on] = o["shape"] + 1 if o["shape"] >= 0 else -100
                 center[j, int(o["y"] * GRID), int(o["x"] * GRID)] = 1
+                place[j][on] = 2 * o["x"] - 1, 2 * o["y"] - 1
+                count[j, 0] += 1
+                if o["shape"] >= 0:
+                    count[j, 1 + o["shape"]] += 1
+                if o["color"] >= 0:
+                    count[j, 1 + len(scenes.SHAPES) + o["color"]] += 1
             for q in range(QUESTIONS if text else 0):
                 pair = None
                 while pair is None:
@@ -148,7 +171,9 @@ class Batches:
         x = (pix.astype(np.float32) / 255 - MEAN) / STD
         x = torch.from_numpy(np.ascontiguousarray(x.transpose(0, 3, 1, 2)))
         t = torch.from_numpy
-        return x, t(color).flatten(), t(shape).flatten(), t(center).flatten(), t(ids), t(ans)
+        dense = [t(color).flatten(), t(shape).flatten(), t(center).flatten(),
+                 t(place).view(-1, 2), t(count).flatten()]
+        return x, dense, t(ids), t(ans)
 
 
 BLOCK = torch.arange(QUESTIONS * MAX_LEN) // MAX_LEN
@@ -230,25 +255,23 @@ def train(args):
             g["lr"] = args.lr * rate(step, args)
         text = step >= args.vision_steps
         few = step < args.few_steps
-        x, color, shape, center, ids, ans = data.get(step, few, text)
+        x, dense, ids, ans = data.get(step, few, text)
         image = model.vision_model(pixel_values=x).last_hidden_state
-        rows = image[:, 1:].reshape(-1, WIDTH)
-        lc = F.cross_entropy(heads.color(rows), color)
-        ls = F.cross_entropy(heads.shape(rows), shape)
-        lm = F.cross_entropy(heads.center(rows), center)
-        aux = lc + ls + 2 * lm
+        parts = heads.losses(image, *dense)
+        aux = sum(parts)
         la, right = answer_loss(model, image, ids, ans) if text else (torch.zeros(()), torch.zeros(()))
         loss = la + args.aux * aux
         opt.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(params, 1.0)
         opt.step()
-        seen.append([la.item(), right.item(), lc.item(), ls.item(), lm.item()])
+        seen.append([la.item(), right.item()] + [v.item() for v in parts])
         if (step + 1) % 50 == 0:
             m = np.mean(seen, 0)
             seen = []
-            print(f"step {step + 1} answer-loss {m[0]:.4f} exact {m[1]:.3f} patch color {m[2]:.4f} "
-                  f"shape {m[3]:.4f} center {m[4]:.4f} lr {opt.param_groups[0]['lr']:.2e} "
+            print(f"step {step + 1} answer {m[0]:.4f} exact {m[1]:.3f} | color {m[2]:.4f} "
+                  f"shape {m[3]:.4f} center {m[4]:.4f} place {m[5]:.4f} count {m[6]:.4f} | "
+                  f"lr {opt.param_groups[0]['lr']:.2e} "
                   f"{(time.time() - began) / (step + 1 - first):.3f} s/step", flush=True)
         if (step + 1) % 250 == 0 or step + 1 == args.steps:
             torch.save({"model": model.state_dict(), "heads": heads.state_dict(),
@@ -313,14 +336,14 @@ def main():
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     p.add_argument("--work", required=True)
     p.add_argument("--export")
-    p.add_argument("--steps", type=int, default=6000)
+    p.add_argument("--steps", type=int, default=5500)
     p.add_argument("--scenes", type=int, default=40000)
     p.add_argument("--batch", type=int, default=48)
     p.add_argument("--lr", type=float, default=1e-3)
     p.add_argument("--aux", type=float, default=0.3)
     p.add_argument("--warmup", type=int, default=200)
-    p.add_argument("--vision-steps", type=int, default=300)
-    p.add_argument("--few-steps", type=int, default=800)
+    p.add_argument("--vision-steps", type=int, default=400)
+    p.add_argument("--few-steps", type=int, default=700)
     p.add_argument("--threads", type=int, default=2)
     p.add_argument("--seed", type=int, default=1)
     args = p.parse_args()
