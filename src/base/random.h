@@ -48,9 +48,10 @@ fv_status fv_rng_numpy_array(fv_rng *r, const uint32_t *key, size_t n, fv_error 
 
 /* n normals into out.
  *
- * torch: torch.normal(mean, std, (n,)). n >= 16: n uniforms are drawn, each block of 16 becomes 8 Box-Muller pairs;
- * when n is not a multiple of 16, the last 16 values are drawn afresh. n < 16: double precision pairs, of which the
- *        second waits for the next call with n < 16 (calls with n >= 16 leave it waiting).
+ * torch: torch.normal(mean, std, (n,)). From n = 16 on, n uniforms are drawn and each block of 16 becomes 8 Box-Muller
+ * pairs; when n is not a multiple of 16, the last 16 values are drawn afresh. Below 16, double precision pairs, of
+ * which the second waits for the next call with n < 16 (calls with n >= 16 leave it waiting).
+ *
  * numpy: randn(n) * std + mean in float64; an odd n leaves a value waiting for the next call.
  */
 void fv_rng_fill_normal(fv_rng *r, double mean, double std, int64_t n, float *out);
