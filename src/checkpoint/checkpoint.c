@@ -136,7 +136,9 @@ static fv_status load_folder(fv_checkpoint *c, const char *dir, fv_error *err) {
     fv_weight_reader *reader;
     bool index;
   } known[] = {{"model.safetensors", fv_safetensors_load, false},
-               {"model.safetensors.index.json", fv_safetensors_load, true}};
+               {"model.safetensors.index.json", fv_safetensors_load, true},
+               {"pytorch_model.bin", fv_torch_load, false},
+               {"pytorch_model.bin.index.json", fv_torch_load, true}};
   struct stat info;
   if (stat(dir, &info) != 0) return fv_fail(err, FV_ENOTFOUND, "%s: there is no such model folder", dir);
   if (!S_ISDIR(info.st_mode))
@@ -158,8 +160,23 @@ static fv_status load_folder(fv_checkpoint *c, const char *dir, fv_error *err) {
       dir);
 }
 
+fv_status fv_torch_load(fv_checkpoint *c, const char *path, const fv_map *map, fv_error *err) {
+  const char *hint = fv_foreign_file(map);
+  if (hint) return fv_fail(err, FV_EFORMAT, "%s: is not a file of torch.save but %s", path, hint);
+  if (map->size >= 4 && memcmp(map->data, "PK\3\4", 4) == 0) return fv_torch_zip_load(c, path, map, err);
+  if (map->size >= 2 && map->data[0] == 0x80) return fv_torch_legacy_load(c, path, map, err);
+  return fv_fail(err, FV_EFORMAT,
+                 "%s: is not a file of torch.save: it begins neither like a zip archive nor like a pickle; was the "
+                 "download cut short?",
+                 path);
+}
+
+/* By the name when that is clear: the first byte of a safetensors file can be any. */
 static fv_status load_single(fv_checkpoint *c, const char *path, fv_error *err) {
-  return fv_checkpoint_load_file(c, path, fv_safetensors_load, err);
+  static const char tail[] = ".safetensors";
+  size_t n = strlen(path), k = sizeof tail - 1;
+  bool safetensors = n >= k && strcmp(path + n - k, tail) == 0;
+  return fv_checkpoint_load_file(c, path, safetensors ? fv_safetensors_load : fv_torch_load, err);
 }
 
 static fv_status open_with(const char *where, fv_status (*load)(fv_checkpoint *, const char *, fv_error *),

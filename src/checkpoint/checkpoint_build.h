@@ -45,6 +45,10 @@ const char *fv_foreign_file(const fv_map *map);
 
 /* The readers: each adds the tensors of one mapped file. */
 fv_status fv_safetensors_load(fv_checkpoint *c, const char *path, const fv_map *map, fv_error *err);
+fv_status fv_torch_zip_load(fv_checkpoint *c, const char *path, const fv_map *map, fv_error *err);
+fv_status fv_torch_legacy_load(fv_checkpoint *c, const char *path, const fv_map *map, fv_error *err);
+/* Any file of torch.save, told apart by its first bytes. */
+fv_status fv_torch_load(fv_checkpoint *c, const char *path, const fv_map *map, fv_error *err);
 
 /* An index of shards: {"metadata": ..., "weight_map": {tensor: shard}}. Loads the shards beside it with the reader and
  * keeps the tensors that the index maps. */

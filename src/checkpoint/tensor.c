@@ -58,21 +58,22 @@ static void widen_bf16(const uint8_t *in, size_t n, float *out) {
   }
 }
 
-/* Normal numbers get the exponent bias of float added (127 - 15 = 112), infinities and NaN the same twice. A subnormal
- * m * 2^-24 is the low bits of 0.5 + m * 2^-24 with the 0.5 taken off again, which is exact and does not depend on how
- * the processor treats subnormal operands. */
+/* Normal numbers get the difference of the exponent biases added (127 - 15 = 112), infinities and NaN the same twice.
+ * A subnormal m * 2^-24 is (1 + m / 1024) * 2^-14 with the 2^-14 taken off again: exact, and free of subnormal
+ * operands, which a processor may have been told to flush. Masks instead of choices, since those were not vectorised.
+ */
 static void widen_f16(const uint8_t *in, size_t n, float *out) {
   for (size_t i = 0; i < n; i++) {
-    uint16_t h;
+    int16_t h;
     memcpy(&h, in + 2 * i, 2);
-    uint32_t m = h & 0x7FFFu, sign = (uint32_t)(h & 0x8000u) << 16;
-    uint32_t normal = (m << 13) + (112u << 23), small_bits = m | 0x3F000000u;
-    float half_up;
-    memcpy(&half_up, &small_bits, 4);
-    half_up -= 0.5f;
-    memcpy(&small_bits, &half_up, 4);
-    normal += m >= 0x7C00u ? 112u << 23 : 0u;
-    uint32_t bits = sign | (m < 0x400u ? small_bits : normal);
+    int32_t m = h & 0x7FFF, small = -(m < 0x400), special = -(m > 0x7BFF);
+    int32_t bits = (m << 13) + (112 << 23) + (small & (1 << 23)), taken = small & (113 << 23);
+    float value, off;
+    memcpy(&value, &bits, 4);
+    memcpy(&off, &taken, 4);
+    value -= off;
+    memcpy(&bits, &value, 4);
+    bits = (bits + (special & (112 << 23))) | (h & INT32_MIN);
     memcpy(out + i, &bits, 4);
   }
 }
@@ -121,8 +122,8 @@ fv_status fv_tensor_read_f32(const fv_tensor *t, int64_t first, int64_t n, float
         "used as a weight here",
         t->file, t->name, t->stored);
   if (first < 0 || n < 0 || first > t->count || n > t->count - first)
-    return fv_fail(err, FV_ESHAPE, "%s: elements %lld to %lld of tensor %s were asked for, which has %lld", t->file,
-                   (long long)first, (long long)first + (long long)n, t->name, (long long)t->count);
+    return fv_fail(err, FV_ESHAPE, "%s: %lld elements from %lld on were asked for of tensor %s, which has %lld",
+                   t->file, (long long)n, (long long)first, t->name, (long long)t->count);
   size_t size = fv_dtype_size(t->dtype);
   for (int64_t done = 0; done < n;) {
     size_t k = n - done < BLOCK ? (size_t)(n - done) : (size_t)BLOCK;

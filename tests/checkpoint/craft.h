@@ -17,7 +17,7 @@
 
 #include "base/bytes.h"
 #include "base/files.h"
-#include "checkpoint/checkpoint.h"
+#include "checkpoint/checkpoint_build.h"
 
 /* A fresh folder under the build's test folder; removed again by craft_remove. */
 static inline char *craft_folder(void) {
@@ -68,6 +68,42 @@ static inline void craft_refused(const char *folder, const char *name, fv_status
   craft_check_text(&e, name, word);
   assert_int_equal(fv_checkpoint_open_file(path, &c, NULL), status);
   free(path);
+}
+
+/* Runs a reader over exactly n bytes of heap memory, so that a sanitizer sees every read beyond them, and reads all
+ * real tensors. Returns the reader's status. */
+static inline fv_status craft_load(const void *bytes, size_t n, fv_weight_reader *reader, fv_error *e) {
+  uint8_t *copy = malloc(n ? n : 1);
+  fv_checkpoint *c = fv_alloc(1, sizeof *c);
+  fv_map map = {n ? copy : NULL, n};
+  memcpy(copy, bytes, n);
+  fv_status st = reader(c, "crafted", &map, e);
+  for (size_t i = 0; !st && i < fv_checkpoint_count(c); i++) {
+    const fv_tensor *t = fv_checkpoint_at(c, i);
+    float *out = malloc(4 * (size_t)t->count + 4);
+    if (fv_dtype_is_real(t->dtype)) fv_tensor_read_f32(t, 0, t->count, out, NULL);
+    free(out);
+  }
+  fv_checkpoint_close(c);
+  free(copy);
+  return st;
+}
+
+static inline void craft_load_refused(const void *bytes, size_t n, fv_weight_reader *reader, fv_status status,
+                                      const char *word) {
+  fv_error e = {0};
+  fv_status st = craft_load(bytes, n, reader, &e);
+  if (st != status) fail_msg("status %d, expected %d for \"%s\": %s", (int)st, (int)status, word, e.text);
+  craft_check_text(&e, "crafted", word);
+}
+
+/* Every shorter version of a good file is refused. */
+static inline void craft_truncations(const char *name, fv_weight_reader *reader) {
+  size_t n;
+  uint8_t *bytes = craft_data(name, &n);
+  assert_int_equal(craft_load(bytes, n, reader, NULL), FV_OK);
+  for (size_t k = 0; k < n; k++) craft_load_refused(bytes, k, reader, FV_EFORMAT, "");
+  free(bytes);
 }
 
 #endif

@@ -149,11 +149,13 @@ def main():
     torch_file("mean_vector.pt", numbers((1, 8), 17), {"": numbers((1, 8), 17)})
     mixed = {"w": numbers((2,), 18), "epoch": 3, "loss": 0.25, "names": ["a", "b"], "big": 2**40, "none": None,
              "flags": (True, False), "optimizer": {"state": {0: numbers((2,), 19)}}, 7: numbers((3,), 20),
-             "size": torch.Size([2, 3]), "set": set(), "dtype": torch.float16}
+             "size": torch.Size([2, 3]), "dtype": torch.float16}
     torch_file("mixed.pt", mixed, {"w": mixed["w"], "7": mixed[7]})
     torch_file("other_dtypes.pt", {"u": torch.zeros(2, dtype=torch.uint16), "q": torch.zeros(4, dtype=torch.float8_e5m2)},
                {"u": torch.zeros(2, dtype=torch.uint16), "q": torch.zeros(4, dtype=torch.float8_e5m2)})
     sharded(out / "zip_sharded", parts, "bin", lambda t, p: torch.save(t, p))
+    torch_file("list.pt", [numbers((2,), 21), 5, numbers((1,), 22)], {"0": numbers((2,), 21), "2": numbers((1,), 22)})
+    torch_file("set.pt", {"w": torch.zeros(2), "s": set()}, {})
     torch_file("nested_only.pt", {"state_dict": {"w": torch.zeros(2)}}, {})
     torch_file("module.pt", Small(), {})
     torch_file("complex.pt", {"z": torch.zeros(2, dtype=torch.complex64)}, {})
