@@ -40,13 +40,15 @@ def main():
     print(write_cases(args.out, "check_model.py", entries))
     if args.time:
         pixels, ids = blip.pixels(args.image[0]), entries[0]["ids"]
-        seconds = []
+        seconds, work = [], []
         for _ in range(args.time + 1):
-            start = time.perf_counter()
+            start, busy = time.perf_counter(), time.process_time()
             blip.sites.plain_logits(pixels, ids)
             seconds.append(time.perf_counter() - start)
+            work.append(time.process_time() - busy)
         print(f"forward of {len(ids)} question ids with {args.threads} threads: "
-              f"best {min(seconds[1:]):.3f} s of {[f'{s:.3f}' for s in seconds[1:]]}")
+              f"best {min(seconds[1:]):.3f} s of {[f'{s:.3f}' for s in seconds[1:]]}, "
+              f"least processor time {min(work[1:]):.3f} s")
 
 
 if __name__ == "__main__":

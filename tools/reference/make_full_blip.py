@@ -1,6 +1,7 @@
-"""Writes a random checkpoint with the exact shapes of Salesforce/blip-vqa-base (385 million parameters), for benchmarks
-and for comparing full-size runs. The activations are of order one and the answers depend on image and question, but it
-knows nothing. The vocabulary is synthetic unless --vocab gives a bert-base-uncased vocab.txt.
+"""Writes a random checkpoint with the exact shapes of Salesforce/blip-vqa-base (361 million parameters, the tied head
+counted once), for benchmarks and for comparing full-size runs. Activations are of order one. The logits depend strongly
+on the image and only slightly on the question, as random weights have it. The vocabulary is synthetic unless --vocab
+gives a bert-base-uncased vocab.txt.
 
 Usage: make_full_blip.py --out DIR [--dtype f32|f16] [--seed N] [--vocab FILE]
 """
