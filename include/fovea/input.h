@@ -1,0 +1,62 @@
+/* Inputs: one picture and one text, turned into what the model reads, and the names of the resulting rows.
+ *
+ * An fv_input belongs to its model, which must outlive it; it is immutable once made. It holds the preprocessed
+ * picture, the token ids of every stack that reads tokens, and the position map: what each row of each stack is.
+ */
+#ifndef FOVEA_INPUT_H
+#define FOVEA_INPUT_H
+
+#include "fovea/model.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct fv_input fv_input;
+
+/* How Pillow orders the two passes of a resize: it changed between releases, and with it some pixels. */
+typedef enum fv_pillow { FV_PILLOW_13, FV_PILLOW_12_2, FV_PILLOW_12 } fv_pillow;
+
+typedef struct fv_input_options {
+  const char *image;    /* file, or NULL: only token stacks can be read */
+  const char *question; /* put into the family's template; NULL: none */
+  const char *prompt;   /* the raw text instead; not together with question */
+  bool exif;            /* apply the EXIF orientation, which transformers does not */
+  fv_pillow pillow;
+  bool gray;   /* Pillow's convert('L') back to RGB on the decoded picture */
+  double blur; /* Gaussian blur of the decoded picture, radius in pixels; 0: none */
+  const int64_t
+      *mask; /* {r0, c0, r1, c1}: these image patches, ends included, are set to the mean colour; NULL: none */
+} fv_input_options;
+
+void fv_input_defaults(fv_input_options *options);
+fv_status fv_input_new(const fv_model *model, const fv_input_options *options, fv_input **out, fv_error *err);
+void fv_input_free(fv_input *input);
+
+/* The number of rows that this input gives a stack, 0 when it gives it none (no picture, no text). */
+int64_t fv_input_rows(const fv_input *input, const char *stack);
+
+/* What a row is. Strings live as long as the input and its model. */
+typedef struct fv_row_info {
+  int64_t row;
+  int32_t id;        /* -1: not a token */
+  const char *piece; /* "" when there is none */
+  char name[48];     /* "cls", "image[3,4]", "" */
+} fv_row_info;
+fv_status fv_input_row(const fv_input *input, const char *stack, int64_t row, fv_row_info *out, fv_error *err);
+
+/* The image grid (patches down, patches across) and its rows in the stack that reads the picture. */
+bool fv_input_grid(const fv_input *input, int64_t *down, int64_t *across);
+/* The decoded, resized and cropped picture that the model sees, [height, width, 3] bytes; NULL without a picture. */
+const uint8_t *fv_input_picture(const fv_input *input, int64_t *width, int64_t *height);
+/* SHA-256 of the image file as it is on disk; "" without one. */
+const char *fv_input_image_sha256(const fv_input *input);
+const char *fv_input_text(const fv_input *input); /* the text that was tokenized; "" without one */
+/* Names of the stack that reads the question and of the stack that writes the answer. */
+const char *fv_model_question_stack(const fv_model *model);
+const char *fv_model_answer_stack(const fv_model *model);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,95 @@
+/* Models: opening a checkpoint folder and asking what is in it.
+ *
+ * An fv_model is a Hugging Face folder (config.json, weights, tokenizer, preprocessor) turned into a plan. It is
+ * immutable after fv_model_open and may be shared by threads and by any number of waves. Weights are read and packed
+ * when a wave first needs them; NaN or infinite weights are then an error. Opening reads no weights and costs
+ * milliseconds.
+ *
+ *   fv_model *model;
+ *   fv_error err;
+ *   if (fv_model_open("blip-vqa-base", NULL, &model, &err)) fprintf(stderr, "%s\n", err.text);
+ */
+#ifndef FOVEA_MODEL_H
+#define FOVEA_MODEL_H
+
+#include "fovea/status.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct fv_model fv_model;
+
+typedef struct fv_model_options {
+  int threads; /* 0: all cores */
+} fv_model_options;
+
+fv_status fv_model_open(const char *path, const fv_model_options *options, fv_model **out, fv_error *err);
+void fv_model_close(fv_model *model); /* NULL is harmless */
+
+/* "blip_vqa" */
+const char *fv_model_family(const fv_model *model);
+const char *fv_model_path(const fv_model *model);
+int fv_model_threads(const fv_model *model);
+/* Instruction set and matrix library in use, e.g. "x86-64-v4, oneDNN 2.6.3". */
+const char *fv_model_engine(const fv_model *model);
+/* SHA-256 over the lower-case hex SHA-256s of the weight files, in the order of their names. Reads every weight file.
+ */
+fv_status fv_model_sha256(const fv_model *model, char hex[65], fv_error *err);
+
+/* Sizes of one stack; 0 where a stack has no such size. */
+typedef struct fv_stack_info {
+  const char *name;      /* "text_encoder" */
+  int64_t layers, width; /* L, D */
+  int64_t heads, kv_heads, head_width, mlp_width, vocabulary;
+  int64_t rows;     /* fixed row count, or 0: as many as there are tokens */
+  int64_t max_rows; /* the position table's length, or 0 */
+} fv_stack_info;
+int fv_model_stacks(const fv_model *model);
+fv_stack_info fv_model_stack(const fv_model *model, int index);
+
+/* Every address without a selector. `shape` is in the letters of the documentation, e.g. "T x H x Dh = ? x 12 x 64". */
+typedef struct fv_site_info {
+  char address[96]; /* "text_encoder.3.cross.z" */
+  char shape[96];
+
+} fv_site_info;
+size_t fv_model_sites(const fv_model *model);
+fv_status fv_model_site(const fv_model *model, size_t index, fv_site_info *out, char *aliases, size_t aliases_size,
+                        fv_error *err);
+
+/* Tensors of the checkpoint. */
+typedef struct fv_tensor_info {
+  const char *name, *dtype, *file;
+  int rank;
+  const int64_t *shape;
+  bool used; /* some step of the plan reads it */
+} fv_tensor_info;
+size_t fv_model_tensors(const fv_model *model);
+fv_tensor_info fv_model_tensor(const fv_model *model, size_t index);
+/* Tensors that nothing reads and that are not known to be harmless buffers (position_ids, inv_freq). */
+size_t fv_model_unused(const fv_model *model);
+
+const char *fv_model_tokenizer_kind(const fv_model *model); /* "WordPiece" */
+int64_t fv_model_vocabulary(const fv_model *model);         /* 1 + highest id of the tokenizer */
+/* The picture side in pixels that the model reads, or 0. */
+int64_t fv_model_image_size(const fv_model *model);
+int64_t fv_model_patch_size(const fv_model *model);
+/* One sentence about resizing and normalisation. */
+const char *fv_model_preprocessing(const fv_model *model);
+
+/* The tokenizer alone: ids of a text with the special tokens that its post-processor adds. Release *ids with free(). */
+fv_status fv_model_encode(const fv_model *model, const char *text, size_t n, int32_t **ids, size_t *count,
+                          fv_error *err);
+/* The text of some ids, as transformers' decode gives it. Release *text with free(). */
+fv_status fv_model_decode(const fv_model *model, const int32_t *ids, size_t count, bool skip_special, char **text,
+                          size_t *length, fv_error *err);
+/* The piece of an id, or NULL when the tokenizer has none for it. */
+const char *fv_model_piece(const fv_model *model, int32_t id);
+/* The first piece of a text encoded alone, or the N of "id:N". */
+fv_status fv_model_answer_id(const fv_model *model, const char *text, int32_t *id, fv_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

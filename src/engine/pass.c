@@ -1,0 +1,157 @@
+/* Computing a wave: passes that fit the memory, their cost, and the comparison with the oracle. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "engine/wave_inside.h"
+
+/* The largest number of reads from `first` on whose pass fits the memory; lays that pass out. */
+static fv_status fit(fv_wave *w, int first, int *last, fv_error *err) {
+  for (int n = w->nreads - first;; n = (n + 1) / 2) {
+    size_t peak;
+    fv_status st = fv_layout(w, first, first + n, &peak, err);
+    if (st) return st;
+    if (!w->options.memory || peak <= w->options.memory) return w->memory_size = peak, *last = first + n, FV_OK;
+    if (n == 1 || w->options.generate)
+      return fv_fail(err, FV_ENOMEM, "%s needs %zu MiB of activations and may use %zu MiB; raise --memory",
+                     n == 1 ? "one run" : "the wave", (peak >> 20) + 1, w->options.memory >> 20);
+  }
+}
+
+fv_status fv_wave_compute(fv_wave *w, const fv_progress *progress, fv_error *err) {
+  if (w->computed) return fv_fail(err, FV_EUSAGE, "the wave has been computed already");
+  w->computed = true;
+  for (int first = 0, last = 0; first < w->nreads; first = last) {
+    fv_status st = fit(w, first, &last, err);
+    double n = (double)w->nreads;
+    if (!st) st = fv_compute(w, first, last, progress, first / n, (last - first) / n, err);
+    if (st) return st;
+  }
+  return FV_OK;
+}
+
+/* Key rows that a computed row of this run attends to. */
+static int64_t keys_of(const fv_wave *w, const fv_step *s, const fv_entry *e, int64_t k) {
+  if (s->kind != FV_KIND_ATTEND) return 0;
+  return s->causal ? e->row[k] + 1 : w->runs[e->run].T[w->model->plan->steps[s->in[1]].space];
+}
+
+static double slot_flops(const fv_wave *w, int step) {
+  const fv_plan *p = w->model->plan;
+  const fv_step *s = &p->steps[step];
+  const fv_slot *slot = &w->slots[step];
+  if (s->kind != FV_KIND_ATTEND) return (double)slot->computed * fv_step_flops(p, step, 0);
+  double flops = 0.0;
+  for (int64_t i = 0; i < slot->nentries; i++)
+    for (int64_t k = 0; k < slot->entries[i].n; k++)
+      if (slot->entries[i].mode[k] == FV_ROW_COMPUTED)
+        flops += fv_step_flops(p, step, keys_of(w, s, &slot->entries[i], k));
+  return flops;
+}
+
+static double full_flops(const fv_wave *w, int run) {
+  const fv_plan *p = w->model->plan;
+  double flops = 0.0;
+  for (int i = 0; i < p->nsteps; i++) {
+    const fv_step *s = &p->steps[i];
+    int64_t S = s->kind == FV_KIND_ATTEND ? w->runs[run].T[p->steps[s->in[1]].space] : 0;
+    flops += (double)w->runs[run].T[s->space] * fv_step_flops(p, i, S);
+  }
+  return flops;
+}
+
+static size_t step_weights(const fv_model *m, int step) {
+  const fv_step *s = &m->plan->steps[step];
+  if (s->kind == FV_KIND_LINEAR) return (size_t)(s->width * (m->plan->steps[s->in[0]].width + 1)) * sizeof(float);
+  return s->kind == FV_KIND_LAYERNORM ? 2 * (size_t)s->width * sizeof(float) : 0;
+}
+
+fv_status fv_wave_cost(fv_wave *w, fv_cost *out, fv_error *err) {
+  int nsteps = w->model->plan->nsteps;
+  bool *used = fv_alloc((size_t)nsteps, sizeof *used), *seen = fv_alloc((size_t)w->nruns, sizeof *seen);
+  fv_status st = used && seen ? FV_OK : fv_fail(err, FV_ENOMEM, "no memory");
+  *out = (fv_cost){.runs = w->nruns};
+  for (int first = 0, last = 0; first < w->nreads && !st; first = last) {
+    st = fit(w, first, &last, err);
+    for (int s = 0; s < nsteps && !st; s++) {
+      out->rows += w->slots[s].computed;
+      out->flops += slot_flops(w, s);
+      if (w->slots[s].computed > 0 && !used[s]) used[s] = true, out->weights += step_weights(w->model, s);
+    }
+    if (!st && w->memory_size > out->memory) out->memory = w->memory_size;
+    out->parts++;
+  }
+  for (int i = 0; i < w->nreads && !st; i++)
+    if (!seen[w->reads[i].run]) seen[w->reads[i].run] = true, out->full_flops += full_flops(w, w->reads[i].run);
+  free(used), free(seen);
+  return st;
+}
+
+fv_status fv_wave_explain(fv_wave *w, char **text, fv_error *err) {
+  const fv_plan *p = w->model->plan;
+  int last;
+  fv_status st = fit(w, 0, &last, err);
+  if (st) return st;
+  size_t size;
+  FILE *f = open_memstream(text, &size);
+  if (!f) return fv_fail(err, FV_ENOMEM, "no memory");
+  fprintf(f, "%-5s %-10s %-30s %8s %10s %10s %10s %12s %10s\n", "step", "op", "site", "width", "rows", "reach", "need",
+          "Mflop", "KiB");
+  for (int i = 0; i < p->nsteps; i++) {
+    const fv_step *s = &p->steps[i];
+    char site[80] = "";
+    if (s->site && s->layer >= 0)
+      snprintf(site, sizeof site, "%s.%d.%s", p->stacks[s->stack].name, s->layer, s->site);
+    else if (s->site)
+      snprintf(site, sizeof site, "%s.%s", p->stacks[s->stack].name, s->site);
+    int64_t reach = 0, need = 0;
+    for (int r = 0; r < w->nruns; r++) {
+      reach += fv_rowset_count(fv_wave_set(w, w->reach, i, r), w->words[s->space]);
+      need += fv_rowset_count(fv_wave_set(w, w->need, i, r), w->words[s->space]);
+    }
+    const fv_slot *slot = &w->slots[i];
+    fprintf(f, "%-5d %-10s %-30s %8lld %10lld %10lld %10lld %12.3f %10zu\n", i, fv_kind_text(s->kind), site,
+            (long long)s->width, (long long)slot->computed, (long long)reach, (long long)need, slot_flops(w, i) / 1e6,
+            (size_t)(slot->rows * s->width) * sizeof(float) >> 10);
+  }
+  return fclose(f) == 0 ? FV_OK : fv_fail(err, FV_ENOMEM, "no memory");
+}
+
+static uint64_t next_random(uint64_t *state) {
+  uint64_t z = *state += 0x9e3779b97f4a7c15u; /* splitmix64 */
+  z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+  z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+  return z ^ z >> 31;
+}
+
+fv_status fv_wave_check(fv_wave *w, double percent, uint64_t seed, int64_t *checked, fv_error *err) {
+  *checked = 0;
+  if (!(percent > 0.0 && percent <= 100.0))
+    return fv_fail(err, FV_EUSAGE, "check %g: expected more than 0 and at most 100 percent", percent);
+  if (!w->computed) return fv_fail(err, FV_EUSAGE, "a wave is checked after it has been computed");
+  int *runs = fv_alloc((size_t)w->nreads, sizeof *runs), n = 0;
+  if (!runs) return fv_fail(err, FV_ENOMEM, "no memory");
+  for (int i = 0; i < w->nreads; i++) {
+    bool known = false;
+    for (int k = n - 1; k >= 0 && !known; k--) known = runs[k] == w->reads[i].run;
+    if (!known) runs[n++] = w->reads[i].run;
+  }
+  int want = (int)((double)n * percent / 100.0 + 0.999999);
+  fv_status st = FV_OK;
+  for (int i = 0; i < want && i < n && !st; i++) {
+    int k = i + (int)(next_random(&seed) % (uint64_t)(n - i)), run = runs[k];
+    runs[k] = runs[i];
+    uint64_t before = 0, after = 0;
+    for (int j = 0; j < w->nreads; j++)
+      if (w->reads[j].run == run) before += w->reads[j].hash * (uint64_t)(j + 1), w->reads[j].hash = 0;
+    st = fv_run_full(w, run, NULL, NULL, err);
+    for (int j = 0; j < w->nreads; j++)
+      if (w->reads[j].run == run) after += w->reads[j].hash * (uint64_t)(j + 1);
+    if (!st && before != after)
+      st = fv_fail(err, FV_EMISMATCH, "run %d computed alone has other bits than in the wave", run);
+    if (!st) ++*checked;
+  }
+  free(runs);
+  return st;
+}

@@ -1,0 +1,333 @@
+/* Slicing: which rows of which run are live at which step.
+ *
+ * reach goes forward over the row rules: the rows in which a run may differ from its parent. need goes backward from
+ * the reads: the rows whose value somebody wants. A run holds reach and need; what it needs but does not reach it finds
+ * in its parent, whose need grows by it. Both are exact for the row rules, so what is computed is a program slice.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "engine/wave_inside.h"
+
+enum { BLOCK_BYTES = 1 << 20 };
+
+/* Memory of the slice's lists, released all at once. */
+static void *take(fv_wave *w, size_t bytes) {
+  bytes = (bytes + 15) & ~(size_t)15;
+  if (w->nblocks == 0 || w->block_size - w->block_used < bytes) {
+    size_t size = bytes > BLOCK_BYTES ? bytes : BLOCK_BYTES;
+    if (!fv_grow(&w->blocks, &w->blocks_room, w->nblocks + 1, sizeof *w->blocks)) return NULL;
+    void *block = malloc(size);
+    if (!block) return NULL;
+    w->blocks[w->nblocks++] = block;
+    w->block_size = size, w->block_used = 0;
+  }
+  char *at = (char *)w->blocks[w->nblocks - 1] + w->block_used;
+  w->block_used += bytes;
+  return at;
+}
+
+void fv_slice_release(fv_wave *w) {
+  for (size_t i = 0; i < w->nblocks; i++) free(w->blocks[i]);
+  w->nblocks = 0;
+  for (int s = 0; w->slots && s < w->nsets_steps; s++) free(w->slots[s].entries), free(w->slots[s].entry_of);
+  free(w->slots), free(w->words), free(w->set_base), free(w->reach), free(w->need), free(w->memory),
+      free(w->edit_first);
+  free(w->edits_by_step);
+  w->slots = NULL, w->words = NULL, w->set_base = NULL, w->reach = w->need = NULL, w->memory = NULL,
+  w->edit_first = NULL;
+  w->edits_by_step = NULL;
+  w->memory_size = 0;
+}
+
+static int by_step(const void *a, const void *b) {
+  const fv_edit *const *x = a, *const *y = b;
+  return (*x)->step != (*y)->step ? ((*x)->step < (*y)->step ? -1 : 1) : (*x)->run - (*y)->run;
+}
+
+bool fv_wave_edited(const fv_wave *w, int step) { return w->edit_first[step] < w->edit_first[step + 1]; }
+
+/* Continuations keep the edits of the waves before, so the index goes over the chains, not over this wave's own edits.
+ */
+static fv_status index_edits(fv_wave *w) {
+  int nsteps = w->model->plan->nsteps;
+  size_t n = 0, room = 0;
+  for (int r = 0; r < w->nruns; r++) {
+    const fv_run *run = &w->runs[r];
+    for (int i = run->parent >= 0 ? run->first_own : 0; i < run->nchain; i++) {
+      if (!fv_grow(&w->edits_by_step, &room, n + 1, sizeof *w->edits_by_step)) return FV_ENOMEM;
+      w->edits_by_step[n++] = run->chain[i];
+    }
+  }
+  w->edit_first = fv_alloc((size_t)nsteps + 1, sizeof *w->edit_first);
+  if (!w->edit_first) return FV_ENOMEM;
+  if (n > 1) qsort(w->edits_by_step, n, sizeof *w->edits_by_step, by_step);
+  size_t at = 0;
+  for (int s = 0; s <= nsteps; s++) {
+    while (at < n && w->edits_by_step[at]->step < s) at++;
+    w->edit_first[s] = (int)at;
+  }
+  return FV_OK;
+}
+
+static fv_status allocate_sets(fv_wave *w) {
+  const fv_plan *p = w->model->plan;
+  w->words = fv_alloc((size_t)p->nspaces, sizeof *w->words);
+  w->set_base = fv_alloc((size_t)p->nsteps + 1, sizeof *w->set_base);
+  w->slots = fv_alloc((size_t)p->nsteps, sizeof *w->slots);
+  w->nsets_steps = p->nsteps;
+  if (!w->words || !w->set_base || !w->slots) return FV_ENOMEM;
+  for (int i = 0; i < p->nspaces; i++) {
+    int64_t most = 1;
+    for (int r = 0; r < w->nruns; r++)
+      if (w->runs[r].T[i] > most) most = w->runs[r].T[i];
+    w->words[i] = fv_rowset_words(most);
+  }
+  for (int s = 0; s < p->nsteps; s++)
+    w->set_base[s + 1] = w->set_base[s] + (size_t)w->words[p->steps[s].space] * (size_t)w->nruns;
+  w->reach = fv_alloc(w->set_base[p->nsteps], sizeof *w->reach);
+  w->need = fv_alloc(w->set_base[p->nsteps], sizeof *w->need);
+  return w->reach && w->need ? FV_OK : FV_ENOMEM;
+}
+
+/* The run that a run falls back on, in this wave or in the one before. */
+static const fv_run *parent_of(const fv_wave *w, const fv_run *run) {
+  if (run->parent >= 0) return &w->runs[run->parent];
+  return run->outer >= 0 ? &w->outer->runs[run->outer] : NULL;
+}
+
+/* Rows of a token source that differ from the parent's. Where row counts differ, rows can only be told apart one by one
+ * if nothing in the space looks at later rows. */
+static void reach_tokens(const fv_space *space, int index, const fv_run *run, const fv_run *parent, fv_word *set) {
+  int64_t T = run->T[index], P = parent->T[index];
+  if (T != P && !space->causal) {
+    fv_rowset_add_range(set, 0, T);
+    return;
+  }
+  for (int64_t t = 0; t < T; t++)
+    if (t >= P || run->ids[index][t] != parent->ids[index][t]) fv_rowset_add(set, t);
+}
+
+static void reach_attend(const fv_wave *w, const fv_step *s, int r, fv_word *set, int64_t words, int64_t T) {
+  const fv_word *q = fv_wave_set(w, w->reach, s->in[0], r), *k = fv_wave_set(w, w->reach, s->in[1], r),
+                *v = fv_wave_set(w, w->reach, s->in[2], r);
+  int64_t key_words = w->words[w->model->plan->steps[s->in[1]].space];
+  fv_rowset_or(set, q, words);
+  int64_t a = fv_rowset_next(k, key_words, 0), b = fv_rowset_next(v, key_words, 0);
+  int64_t first = a < 0 ? b : b < 0 ? a : a < b ? a : b;
+  if (first >= 0) fv_rowset_add_range(set, s->causal ? first : 0, T);
+}
+
+static void reach_step(fv_wave *w, int step, int r) {
+  const fv_plan *p = w->model->plan;
+  const fv_step *s = &p->steps[step];
+  const fv_run *run = &w->runs[r], *parent = parent_of(w, run);
+  fv_word *set = fv_wave_set(w, w->reach, step, r);
+  int64_t words = w->words[s->space], T = run->T[s->space];
+  if (!parent) {
+    fv_rowset_add_range(set, 0, T);
+  } else {
+    switch (fv_kind_rule(s->kind)) {
+      case FV_RULE_SOURCE:
+        if (s->kind == FV_KIND_TOKENS)
+          reach_tokens(&p->spaces[s->space], s->space, run, parent, set);
+        else if (run->pixels != parent->pixels)
+          fv_rowset_add_range(set, 0, T);
+        break;
+      case FV_RULE_SAME:
+        for (int k = 0; k < fv_kind_inputs(s->kind); k++)
+          fv_rowset_or(set, fv_wave_set(w, w->reach, s->in[k], r), words);
+        break;
+      case FV_RULE_SHIFT: {
+        int64_t in_words = w->words[p->steps[s->in[0]].space];
+        const fv_word *in = fv_wave_set(w, w->reach, s->in[0], r);
+        FV_ROWSET_EACH(t, in, in_words) fv_rowset_add(set, t + 1);
+        break;
+      }
+      case FV_RULE_ALL:
+        if (!fv_rowset_empty(fv_wave_set(w, w->reach, s->in[0], r), w->words[p->steps[s->in[0]].space]))
+          fv_rowset_add_range(set, 0, T);
+        break;
+      case FV_RULE_ATTEND: reach_attend(w, s, r, set, words, T); break;
+    }
+  }
+  if (!fv_wave_edited(w, step)) return;
+  for (int i = run->first_own; i < run->nchain; i++) { /* inside the step: the row is computed anew */
+    const fv_edit *e = run->chain[i];
+    if (e->step == step && e->part != FV_PART_OUT) fv_rowset_or(set, e->rows, fv_rowset_words(e->T));
+  }
+  for (int i = run->first_own; i < run->nchain; i++)
+    if (run->chain[i]->step == step) memcpy(run->chain[i]->before, set, (size_t)fv_rowset_words(T) * sizeof *set);
+  for (int i = run->first_own; i < run->nchain; i++)
+    if (run->chain[i]->step == step && run->chain[i]->part == FV_PART_OUT)
+      fv_rowset_or(set, run->chain[i]->rows, fv_rowset_words(run->chain[i]->T));
+}
+
+static bool reached_without_edits(const fv_run *run, int step, int64_t t) {
+  for (int i = run->first_own; i < run->nchain; i++)
+    if (run->chain[i]->step == step) return fv_rowset_has(run->chain[i]->before, t);
+  return true;
+}
+
+/* A scores or pattern row exists only while its step computes the row; then overwriting z must not skip the step. */
+static bool part_wanted(const fv_wave *w, int step) {
+  if (w->model->plan->steps[step].kind != FV_KIND_ATTEND) return false;
+  for (int i = 0; i < w->nreads; i++)
+    if (w->reads[i].step == step && w->reads[i].part != FV_PART_OUT) return true;
+  for (int i = 0; i < w->edit_first[w->model->plan->nsteps]; i++)
+    if (w->edits_by_step[i]->source_step == step && w->edits_by_step[i]->source_values) return true;
+  return false;
+}
+
+/* What happens to row t: overwritten rows need nothing below, rows only edited here start as a copy of the parent's. */
+static fv_mode row_mode(const fv_wave *w, const fv_run *run, int step, int64_t t) {
+  if (!fv_wave_edited(w, step)) return FV_ROW_COMPUTED;
+  bool computed = reached_without_edits(run, step, t), wanted = part_wanted(w, step);
+  for (int i = computed ? 0 : run->first_own; i < run->nchain && !wanted; i++) {
+    const fv_edit *e = run->chain[i];
+    if (e->step == step && e->part == FV_PART_OUT && e->whole && e->op->overwrites && t < e->T &&
+        fv_rowset_has(e->rows, t))
+      return FV_ROW_BLANK;
+  }
+  return computed ? FV_ROW_COMPUTED : FV_ROW_COPIED;
+}
+
+/* Rows that edits in force read from source runs. */
+static void need_sources(fv_wave *w, const fv_run *run, int step, int64_t t, bool computed) {
+  for (int i = computed ? 0 : run->first_own; i < run->nchain; i++) {
+    const fv_edit *e = run->chain[i];
+    if (e->step == step && e->source >= 0 && t < e->T && fv_rowset_has(e->rows, t))
+      fv_rowset_add(fv_wave_set(w, w->need, e->source_step, e->source), e->source_row[t]);
+  }
+}
+
+static void need_inputs(fv_wave *w, const fv_step *s, int r, const int32_t *rows, int64_t n) {
+  const fv_plan *p = w->model->plan;
+  fv_rule rule = fv_kind_rule(s->kind);
+  if (n == 0 || rule == FV_RULE_SOURCE) return;
+  if (rule == FV_RULE_ALL) {
+    fv_rowset_add_range(fv_wave_set(w, w->need, s->in[0], r), 0, w->runs[r].T[p->steps[s->in[0]].space]);
+    return;
+  }
+  if (rule == FV_RULE_ATTEND) {
+    int64_t S = s->causal ? rows[n - 1] + 1 : w->runs[r].T[p->steps[s->in[1]].space];
+    fv_rowset_add_range(fv_wave_set(w, w->need, s->in[1], r), 0, S);
+    fv_rowset_add_range(fv_wave_set(w, w->need, s->in[2], r), 0, S);
+  }
+  int inputs = rule == FV_RULE_ATTEND ? 1 : fv_kind_inputs(s->kind);
+  for (int k = 0; k < inputs; k++) {
+    fv_word *in = fv_wave_set(w, w->need, s->in[k], r);
+    for (int64_t i = 0; i < n; i++) {
+      if (rule != FV_RULE_SHIFT)
+        fv_rowset_add(in, rows[i]);
+      else if (rows[i] > 0)
+        fv_rowset_add(in, rows[i] - 1);
+    }
+  }
+}
+
+/* Turns need into an entry, and passes on what the run itself does not hold. */
+static fv_status need_step(fv_wave *w, int step, int r, fv_error *err) {
+  const fv_step *s = &w->model->plan->steps[step];
+  fv_run *run = &w->runs[r];
+  int64_t words = w->words[s->space];
+  fv_word *need = fv_wave_set(w, w->need, step, r), *reach = fv_wave_set(w, w->reach, step, r);
+  if (fv_rowset_empty(need, words)) return FV_OK;
+  fv_word *parent = run->parent >= 0 ? fv_wave_set(w, w->need, step, run->parent) : NULL;
+  int64_t n = 0;
+  for (int64_t i = 0; i < words; i++) {
+    if (parent) parent[i] |= need[i] & ~reach[i];
+    n += __builtin_popcountll(need[i] & reach[i]);
+  }
+  if (n == 0) return FV_OK;
+  fv_slot *slot = &w->slots[step];
+  if (!slot->entry_of) {
+    slot->entry_of = malloc((size_t)w->nruns * sizeof *slot->entry_of);
+    if (!slot->entry_of) return FV_ENOMEM;
+    for (int i = 0; i < w->nruns; i++) slot->entry_of[i] = -1;
+  }
+  fv_entry e = {.run = r, .n = n};
+  e.row = take(w, (size_t)n * sizeof *e.row), e.at = take(w, (size_t)n * sizeof *e.at), e.mode = take(w, (size_t)n);
+  int32_t *computed = take(w, (size_t)n * sizeof *computed);
+  if (!e.row || !e.at || !e.mode || !computed) return FV_ENOMEM;
+  int64_t i = 0, T = run->T[s->space];
+  FV_ROWSET_EACH(t, need, words) {
+    if (!fv_rowset_has(reach, t)) continue;
+    if (t >= T) return fv_fail(err, FV_EINTERNAL, "row %lld of run %d is needed and does not exist", (long long)t, r);
+    fv_mode mode = row_mode(w, run, step, t);
+    e.row[i] = (int32_t)t, e.mode[i] = (uint8_t)mode;
+    if (mode == FV_ROW_COMPUTED) computed[e.computed++] = (int32_t)t;
+    if (mode == FV_ROW_COPIED && parent) fv_rowset_add(parent, t);
+    if (fv_wave_edited(w, step)) need_sources(w, run, step, t, reached_without_edits(run, step, t));
+    i++;
+  }
+  if (s->kind == FV_KIND_ATTEND && e.computed > 0 && run->T[w->model->plan->steps[s->in[1]].space] == 0)
+    return fv_fail(err, FV_EUSAGE, "run %d has no rows for %s to attend to; is a picture or a question missing?", r,
+                   w->model->plan->stacks[s->stack].name);
+  slot->entry_of[r] = (int32_t)slot->nentries; /* counted from the last run; turned round by order_entries */
+  size_t room = (size_t)slot->nentries;
+  if ((room & (room - 1)) == 0) { /* capacity is the next power of two */
+    fv_entry *grown = realloc(slot->entries, (room ? room * 2 : 1) * sizeof *grown);
+    if (!grown) return FV_ENOMEM;
+    slot->entries = grown;
+  }
+  slot->entries[slot->nentries++] = e;
+  slot->computed += e.computed;
+  slot->rows += n;
+  need_inputs(w, s, r, computed, e.computed);
+  return FV_OK;
+}
+
+/* Entries in run order, and each row's place: computed rows first. */
+static void order_entries(fv_slot *slot) {
+  for (int64_t i = 0; i < slot->nentries / 2; i++) {
+    fv_entry e = slot->entries[i];
+    slot->entries[i] = slot->entries[slot->nentries - 1 - i];
+    slot->entries[slot->nentries - 1 - i] = e;
+  }
+  int64_t computed = 0, other = slot->computed;
+  for (int64_t i = 0; i < slot->nentries; i++) {
+    fv_entry *e = &slot->entries[i];
+    slot->entry_of[e->run] = (int32_t)i;
+    for (int64_t k = 0; k < e->n; k++) e->at[k] = (int32_t)(e->mode[k] == FV_ROW_COMPUTED ? computed++ : other++);
+  }
+}
+
+/* Keys and values of a run that generation will continue are needed whole. */
+static void need_kept(fv_wave *w) {
+  const fv_plan *p = w->model->plan;
+  for (int i = 0; i < p->nsteps; i++) {
+    const fv_step *s = &p->steps[i];
+    if (s->kind != FV_KIND_ATTEND || !p->spaces[s->space].generates) continue;
+    for (int r = 0; r < w->nruns; r++)
+      for (int k = 1; k < 3 && w->runs[r].keep; k++)
+        fv_rowset_add_range(fv_wave_set(w, w->need, s->in[k], r), 0, w->runs[r].T[p->steps[s->in[k]].space]);
+  }
+}
+
+static fv_status slice(fv_wave *w, int first, int last, fv_error *err) {
+  const fv_plan *p = w->model->plan;
+  fv_status st = allocate_sets(w);
+  if (!st) st = index_edits(w);
+  if (st) return st;
+  for (int s = 0; s < p->nsteps; s++)
+    for (int r = 0; r < w->nruns; r++) reach_step(w, s, r);
+  for (int i = first; i < last; i++)
+    for (int64_t k = 0; k < w->reads[i].nrows; k++)
+      fv_rowset_add(fv_wave_set(w, w->need, w->reads[i].step, w->reads[i].run), w->reads[i].rows[k]);
+  need_kept(w);
+  for (int s = p->nsteps - 1; s >= 0 && !st; s--) {
+    for (int r = w->nruns - 1; r >= 0 && !st; r--) st = need_step(w, s, r, err);
+    if (!st) order_entries(&w->slots[s]);
+  }
+  return st;
+}
+
+fv_status fv_slice(fv_wave *w, int first, int last, fv_error *err) {
+  fv_slice_release(w);
+  fv_error detail = {0};
+  fv_status st = slice(w, first, last, &detail);
+  if (st == FV_ENOMEM) return fv_fail(err, st, "no memory for the slice of %d runs", w->nruns);
+  return st ? fv_fail(err, st, "%s", detail.text) : FV_OK;
+}

@@ -1,0 +1,69 @@
+/* One step on some rows. The rows may come from any runs: a row's value depends on its own inputs only. */
+#include <math.h>
+#include <string.h>
+
+#include "engine/wave_inside.h"
+
+size_t fv_step_scratch(const fv_model *m) {
+  int64_t K = 1;
+  for (int i = 0; i < m->plan->nsteps; i++)
+    if (m->plan->steps[i].width > K && m->plan->steps[i].kind != FV_KIND_PIXELS) K = m->plan->steps[i].width;
+  return fv_linear_scratch(m->kernels, K);
+}
+
+/* One patch as a row: channel, then row, then column, as a convolution kernel is stored. */
+static void patch_row(const fv_step *s, const float *pixels, int64_t index, float *y) {
+  int64_t side = s->image / s->patch, top = index / side * s->patch, left = index % side * s->patch;
+  for (int64_t c = 0; c < s->channels; c++)
+    for (int64_t i = 0; i < s->patch; i++, y += s->patch)
+      memcpy(y, pixels + (c * s->image + top + i) * s->image + left, (size_t)s->patch * sizeof *y);
+}
+
+static fv_status token_rows(const fv_step_job *j, const fv_step *s, fv_error *err) {
+  const fv_tensor *table = j->model->bound[j->step].table;
+  for (int64_t i = 0; i < j->n; i++) {
+    fv_status st = fv_tensor_read_f32(table, j->id[i] * s->width, s->width, j->y + i * s->width, err);
+    if (st) return st;
+  }
+  return FV_OK;
+}
+
+fv_status fv_step_compute(const fv_step_job *j, fv_error *err) {
+  const fv_model *m = j->model;
+  const fv_step *s = &m->plan->steps[j->step];
+  const fv_bound *b = &m->bound[j->step];
+  size_t bytes = (size_t)s->width * sizeof(float);
+  switch (s->kind) {
+    case FV_KIND_LINEAR: return fv_linear_rows(m->kernels, b->linear, j->n, j->in[0], j->y, j->scratch, err);
+    case FV_KIND_LAYERNORM:
+      fv_layernorm_rows(m->kernels, j->n, s->width, s->eps, b->gain, b->offset, j->in[0], j->y);
+      return FV_OK;
+    case FV_KIND_ACT: fv_act_rows(m->kernels, (fv_act)s->act, j->n, s->width, j->in[0], j->y); return FV_OK;
+    case FV_KIND_ADD: fv_add_rows(m->kernels, j->n, s->width, j->in[0], j->in[1], j->y); return FV_OK;
+    case FV_KIND_COPY:
+    case FV_KIND_PIXELS: fv_copy_rows(m->kernels, j->n, s->width, j->in[0], j->y); return FV_OK;
+    case FV_KIND_TOKENS: return token_rows(j, s, err);
+    case FV_KIND_PATCHES:
+      for (int64_t i = 0; i < j->n; i++) patch_row(s, j->in[0][i], j->row[i], j->y + i * s->width);
+      return FV_OK;
+    case FV_KIND_PREPEND:
+      for (int64_t i = 0; i < j->n; i++) memcpy(j->y + i * s->width, j->row[i] == 0 ? b->rows : j->in[0][i], bytes);
+      return FV_OK;
+    case FV_KIND_POSITION:
+      for (int64_t i = 0; i < j->n; i++) {
+        const float *x = j->in[0][i], *p = b->rows + j->row[i] * s->width;
+        float *y = j->y + i * s->width;
+        for (int64_t d = 0; d < s->width; d++) y[d] = x[d] + p[d];
+      }
+      return FV_OK;
+    case FV_KIND_ATTEND:
+    case FV_KIND_END: break;
+  }
+  return fv_fail(err, FV_EINTERNAL, "step %d (%s) is not computed row by row", j->step, fv_kind_text(s->kind));
+}
+
+bool fv_all_finite(const float *x, int64_t n) {
+  float sum = 0.0f; /* x - x is 0 for finite x and NaN otherwise */
+  for (int64_t i = 0; i < n; i++) sum += x[i] - x[i];
+  return sum == 0.0f;
+}

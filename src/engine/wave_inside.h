@@ -1,0 +1,183 @@
+/* The inside of a wave: runs, slices, slots, and the functions of the engine's files on them.
+ *
+ *   wave.c      runs, reads, readouts; splitting to fit the memory; the public functions
+ *   slice.c     reach (forward) and need (backward): which rows of which run are live at which step
+ *   layout.c    where each step's rows lie in one block of memory
+ *   compute.c   the executor of a wave
+ *   attention.c its attention step
+ *   step.c      one step on some rows: shared by the executor and the oracle
+ *   full.c      the oracle: one run alone, all rows
+ *   generate.c  greedy decoding as a chain of waves
+ *
+ * Lifetimes: runs, edits, reads live as long as the wave; the slice, the slots and their memory from fv_slice to the
+ * next fv_slice or the wave's end. Nothing is allocated between the first and the last step of a pass.
+ */
+#ifndef FOVEA_ENGINE_WAVE_INSIDE_H
+#define FOVEA_ENGINE_WAVE_INSIDE_H
+
+#include "engine/edit.h"
+
+typedef struct fv_run {
+  int parent; /* in this wave; -1: a root, or a continuation */
+  int outer;  /* run of the wave before, which this one continues; -1: none */
+  const fv_input *input;
+  const float *pixels;
+  const int32_t **ids; /* per space */
+  int64_t *T;          /* per space */
+  int32_t *own_ids;    /* the answer space's ids when generation made them; owned */
+  int nchain;          /* edits in force: inherited first, then own */
+  fv_edit **chain;
+  int first_own;
+  bool keep;       /* its keys and values outlive the pass, for generation */
+  int32_t best_id; /* the highest logit of its last row, when keep */
+} fv_run;
+
+typedef enum fv_mode { FV_ROW_COMPUTED, FV_ROW_COPIED, FV_ROW_BLANK } fv_mode;
+
+/* The live rows of one run at one step. */
+typedef struct fv_entry {
+  int run;
+  int64_t n;
+  int32_t *row; /* ascending */
+  int32_t *at;  /* where each row lies in the slot */
+  uint8_t *mode;
+  int64_t computed; /* rows in mode COMPUTED */
+} fv_entry;
+
+typedef struct fv_slot {
+  int64_t nentries;
+  fv_entry *entries;      /* by run, ascending */
+  int32_t *entry_of;      /* per run, -1: none; NULL when there are no entries */
+  int64_t rows, computed; /* computed rows lie first */
+  size_t offset;          /* in the wave's memory */
+  float *data;            /* [rows, width] */
+  int last_use;
+  bool streamed; /* nobody reads the slot: it is computed in pieces */
+} fv_slot;
+
+typedef struct fv_read {
+  int run, step;
+  fv_part part;
+  int64_t nrows, *rows, T;
+  int nspans;
+  fv_span *spans;
+  int64_t nheads, *heads; /* scores and pattern */
+  int64_t width;
+  float *out;
+  fv_logits_fn fn; /* a readout: out is NULL, spans are the whole row */
+  void *user;
+  uint64_t hash; /* of the values last delivered */
+} fv_read;
+
+struct fv_wave {
+  const fv_model *model;
+  const fv_wave *outer; /* the wave that this one continues, or NULL */
+  fv_wave_options options;
+  int nruns;
+  fv_run *runs;
+  size_t runs_room;
+  int nedits;
+  fv_edit **edits;
+  size_t edits_room;
+  int nreads;
+  fv_read *reads;
+  size_t reads_room;
+  fv_rng rng;
+  bool computed;
+  /* The slice of the current pass. */
+  int64_t *words;   /* per space: words of the widest run */
+  size_t *set_base; /* per step: first word of its sets, one set per run */
+  fv_word *reach, *need;
+  fv_slot *slots;
+  int nsets_steps;
+  void **blocks; /* memory of entries */
+  size_t nblocks, blocks_room, block_used, block_size;
+  char *memory;
+  size_t memory_size;
+  int *edit_first; /* per step: index of the first edit in edits_by_step, nsteps + 1 entries */
+  fv_edit **edits_by_step;
+};
+
+static inline fv_word *fv_wave_set(const fv_wave *w, fv_word *pool, int step, int run) {
+  int space = w->model->plan->steps[step].space;
+  return pool + w->set_base[step] + (size_t)w->words[space] * (size_t)run;
+}
+
+/* slice.c: sets reach, need and the slots' entries for the reads first..last-1. */
+fv_status fv_slice(fv_wave *w, int first, int last, fv_error *err);
+void fv_slice_release(fv_wave *w);
+bool fv_wave_edited(const fv_wave *w, int step); /* some edit writes at this step */
+
+enum { FV_STREAM_ROWS = 256 }; /* rows of a streamed slot held at a time */
+
+/* layout.c: offsets of the slots and the peak. */
+fv_status fv_layout(fv_wave *w, int first, int last, size_t *peak, fv_error *err);
+
+/* Where rows of a run lie: out[i] is row rows[i] of the step's output for this run, found in the run or its parents. */
+void fv_resolve(const fv_wave *w, int step, int run, const int32_t *rows, int64_t n, const float **out);
+
+/* step.c */
+typedef struct fv_step_job {
+  const fv_model *model;
+  int step;
+  int64_t n;
+  const float *const *in[3];
+  const int32_t *row; /* row number of each output row */
+  const int32_t *id;  /* TOKENS: its token id */
+  float *y;           /* [n, width] */
+  void *scratch;
+} fv_step_job;
+fv_status fv_step_compute(const fv_step_job *job, fv_error *err); /* every kind but ATTEND */
+size_t fv_step_scratch(const fv_model *m);
+bool fv_all_finite(const float *x, int64_t n);
+
+/* compute.c: computes the sliced and laid-out reads first..last-1. `done` and `share` scale the progress. */
+fv_status fv_compute(fv_wave *w, int first, int last, const fv_progress *progress, double done, double share,
+                     fv_error *err);
+
+/* attention.c. A tap hands a row of scores or pattern to a read, or to an edit of another run that copies it. */
+typedef struct fv_tap {
+  int run, row;
+  fv_part part;
+  const fv_read *read;
+  fv_edit *edit;
+  int64_t index; /* the row's place in the read or in the edit's values */
+} fv_tap;
+
+/* What a pass needs besides the slots; sized before the first step. */
+typedef struct fv_pass {
+  fv_wave *w;
+  int first, last;     /* reads of this pass */
+  const float **in[3]; /* per computed row of the step at hand */
+  int32_t *row, *run, *id;
+  int64_t *visible;
+  void *scratch, *attend_scratch;
+  const float **keys, **values; /* key tables, one after the other */
+  int64_t *table_of;            /* per run: its table's place in keys, or -1 */
+  fv_attend_group *groups;
+  struct fv_attend_row *rows;
+  fv_tap *taps;
+  int64_t ntaps;
+  size_t taps_room;
+  int *read_first, *reads; /* reads of this pass by step */
+} fv_pass;
+typedef struct fv_attend_row {
+  const fv_pass *pass;
+  int step, run, row;
+} fv_attend_row;
+fv_status fv_attention_prepare(fv_pass *p, fv_error *err);
+void fv_attention_release(fv_pass *p);
+/* Computes the step's computed rows; p->in[0], row and run are filled. */
+fv_status fv_attention_compute(fv_pass *p, int step, fv_error *err);
+
+/* full.c: reads a selection of a run of an unfinished wave by computing that run alone. */
+fv_status fv_full_read(fv_wave *w, int run, const fv_selection *what, float *out, fv_error *err);
+
+/* wave.c */
+fv_status fv_wave_add_run(fv_wave *w, fv_run run, int *index, fv_error *err);
+void fv_read_release(fv_read *r);
+/* Hands a read its row: the whole row at x (or one head's keys). A readout's callback may fail. */
+fv_status fv_read_row(fv_wave *w, fv_read *r, int64_t index, const float *x, fv_error *err);
+void fv_read_keys(const fv_read *r, int64_t index, int64_t head, const float *keys);
+
+#endif

@@ -1,0 +1,60 @@
+/* Descriptions: a family as tables, and their expansion into a plan.
+ *
+ * A stack is described by three template tables: the steps before its blocks, the steps of one block, the steps after.
+ * A template names its output and inputs by site names. Within a block "resid_pre" is the block's input, and the step
+ * called "resid_post" becomes the next block's; a name starting with "_" is an intermediate that is no site;
+ * "vision:final" reads a site of another stack. Weight names are relative to the stack's prefix ("{}" in the block
+ * prefix is the layer number), or absolute with a leading "/"; ".weight" and ".bias" are appended unless the flag
+ * FV_T_BARE says that the name is whole. The tables are constants; a description borrows them.
+ */
+#ifndef FOVEA_MODEL_DESCRIBE_H
+#define FOVEA_MODEL_DESCRIBE_H
+
+#include "model/plan.h"
+
+typedef enum fv_width { FV_W_IN, FV_W_D, FV_W_F, FV_W_Q, FV_W_KV, FV_W_V } fv_width; /* IN: as input 0 */
+
+enum {
+  FV_T_NO_BIAS = 1, /* LINEAR without bias */
+  FV_T_CAUSAL = 2,  /* ATTEND */
+  FV_T_BARE = 4     /* the weight name is used as it is */
+};
+
+typedef struct fv_template {
+  fv_kind kind;
+  const char *out;
+  const char *in[3];
+  const char *weight;
+  fv_width width;
+  int part, parts; /* LINEAR: this part of a matrix fused from `parts` equal ones (0: not fused) */
+  unsigned flags;
+  const char *weight_tied, *bias_tied; /* absolute names */
+} fv_template;
+
+typedef struct fv_stack_description {
+  const char *name;
+  const char *space;                         /* NULL: a space of its own, named as the stack */
+  const char *prefix;                        /* of `before` and `after` */
+  const char *block_prefix;                  /* with "{}" */
+  const fv_template *before, *block, *after; /* ended by FV_KIND_END; NULL: none */
+  int64_t layers, D, H, KV, Dh, F, V;
+  int64_t rows;  /* fixed row count of its space; 0: by token ids */
+  int64_t limit; /* most token rows */
+  float eps;
+  int act;
+  bool causal, generates;
+} fv_stack_description;
+
+#define FV_MAX_STACKS 6
+
+typedef struct fv_description {
+  int nstacks;
+  fv_stack_description stacks[FV_MAX_STACKS];
+  int64_t channels, image, patch; /* picture side and patch side in pixels; 0: no picture */
+  const fv_alias *aliases;
+  const char *output_stack, *output_site; /* where the logits are */
+} fv_description;
+
+fv_status fv_plan_build(const fv_description *d, fv_plan **out, fv_error *err);
+
+#endif

@@ -1,0 +1,65 @@
+#include "model/family.h"
+
+#include <string.h>
+
+#include "kernel/kernel.h"
+
+static const fv_family *const families[] = {&fv_family_blip_vqa};
+enum { NFAMILIES = sizeof families / sizeof *families };
+
+/* A configuration that names no architecture is taken for its model type's first family. */
+static bool names_architecture(const json_t *config, const char *name) {
+  const json_t *list = json_object_get(config, "architectures");
+  if (json_array_size(list) == 0) return true;
+  size_t i;
+  json_t *item;
+  json_array_foreach((json_t *)(uintptr_t)list, i, item) {
+    if (json_is_string(item) && strcmp(json_string_value(item), name) == 0) return true;
+  }
+  return false;
+}
+
+fv_status fv_family_find(const json_t *config, const char *where, const fv_family **out, fv_error *err) {
+  const char *type = NULL;
+  fv_status st = fv_json_string(config, "model_type", NULL, where, &type, err);
+  if (st) return st;
+  char known[256] = "";
+  for (int i = 0; i < NFAMILIES; i++) {
+    const fv_family *f = families[i];
+    if (type && strcmp(type, f->model_type) == 0 && (!f->architecture || names_architecture(config, f->architecture)))
+      return *out = f, FV_OK;
+    size_t n = strlen(known);
+    if (n + strlen(f->model_type) + 64 < sizeof known) {
+      strcat(known, n ? ", " : "");
+      strcat(known, f->architecture ? f->architecture : f->model_type);
+    }
+  }
+  const json_t *first = json_array_get(json_object_get(config, "architectures"), 0);
+  return fv_fail(err, FV_EUNSUPPORTED,
+                 "%s: model_type \"%s\" with architecture \"%s\" is not supported; this build knows %s", where,
+                 type ? type : "(absent)", json_is_string(first) ? json_string_value(first) : "(absent)", known);
+}
+
+fv_status fv_config_act(const json_t *config, const char *fallback, const char *where, int *act, fv_error *err) {
+  static const struct {
+    const char *name;
+    fv_act act;
+  } acts[] = {{"gelu", FV_ACT_GELU},         {"quick_gelu", FV_ACT_QUICK_GELU},
+              {"silu", FV_ACT_SILU},         {"swish", FV_ACT_SILU},
+              {"gelu_new", FV_ACT_GELU_NEW}, {"gelu_pytorch_tanh", FV_ACT_GELU_NEW},
+              {"relu", FV_ACT_RELU},         {"tanh", FV_ACT_TANH}};
+  const char *name = NULL;
+  fv_status st = fv_json_string(config, "hidden_act", fallback, where, &name, err);
+  if (st) return st;
+  for (size_t i = 0; i < sizeof acts / sizeof *acts; i++)
+    if (strcmp(acts[i].name, name) == 0) return *act = (int)acts[i].act, FV_OK;
+  return fv_fail(err, FV_EUNSUPPORTED,
+                 "%s: hidden_act \"%s\" is not supported; known are gelu, quick_gelu, silu, gelu_new, relu and tanh",
+                 where, name);
+}
+
+fv_status fv_config_heads(const fv_stack_description *s, const char *where, fv_error *err) {
+  if (s->D % s->H == 0) return FV_OK;
+  return fv_fail(err, FV_EFORMAT, "%s: %s has hidden_size %lld, not a multiple of its %lld attention heads", where,
+                 s->name, (long long)s->D, (long long)s->H);
+}

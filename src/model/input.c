@@ -1,0 +1,181 @@
+/* Inputs: picture and text to pixels and ids, and what each row is. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/sha256.h"
+#include "model/loaded.h"
+
+void fv_input_defaults(fv_input_options *o) { *o = (fv_input_options){.pillow = FV_PILLOW_13}; }
+
+static fv_status check_mask(const fv_input_options *o, int64_t side, fv_error *err) {
+  const int64_t *m = o->mask;
+  if (!m || (m[0] >= 0 && m[0] <= m[2] && m[2] < side && m[1] >= 0 && m[1] <= m[3] && m[3] < side)) return FV_OK;
+  return fv_fail(err, FV_EUSAGE, "mask %lld,%lld,%lld,%lld: expected R0 <= R1 and C0 <= C1 within 0..%lld",
+                 (long long)m[0], (long long)m[1], (long long)m[2], (long long)m[3], (long long)side - 1);
+}
+
+/* After normalisation the data set's mean colour is 0. */
+static void mask_pixels(float *pixels, const fv_step *s, const int64_t *mask) {
+  for (int64_t c = 0; c < s->channels; c++)
+    for (int64_t y = mask[0] * s->patch; y < (mask[2] + 1) * s->patch; y++)
+      for (int64_t x = mask[1] * s->patch; x < (mask[3] + 1) * s->patch; x++)
+        pixels[(c * s->image + y) * s->image + x] = 0.0f;
+}
+
+static fv_status load_picture(fv_input *in, const fv_input_options *o, fv_error *err) {
+  const fv_model *m = in->model;
+  if (m->plan->pixels < 0) return fv_fail(err, FV_EUSAGE, "%s: a %s model reads no picture", m->path, m->family->name);
+  const fv_step *s = &m->plan->steps[m->plan->pixels];
+  fv_status st = check_mask(o, s->image / s->patch, err);
+  fv_image picture = {0};
+  if (!st) st = fv_image_load(o->image, o->exif, &picture, err);
+  if (!st) st = fv_sha256_file(o->image, in->image_sha256, err);
+  if (!st && o->gray) fv_image_gray(&picture);
+  if (!st && o->blur > 0) st = fv_image_blur(&picture, o->blur, err);
+  fv_preprocess p = m->preprocess;
+  p.order = o->pillow == FV_PILLOW_12     ? FV_RESIZE_PILLOW12
+            : o->pillow == FV_PILLOW_12_2 ? FV_RESIZE_PILLOW12_2
+                                          : FV_RESIZE_PILLOW13;
+  int64_t w = 0, h = 0;
+  if (!st) {
+    fv_preprocess_shape(&p, picture.width, picture.height, &w, &h);
+    if (w != s->image || h != s->image)
+      st = fv_fail(err, FV_ESHAPE,
+                   "%s: the preprocessor makes it %lldx%lld, but config.json says that the model reads %lldx%lld",
+                   o->image, (long long)w, (long long)h, (long long)s->image, (long long)s->image);
+  }
+  if (!st && !(in->pixels = fv_alloc_aligned((size_t)(s->channels * w * h), sizeof *in->pixels)))
+    st = fv_fail(err, FV_ENOMEM, "no memory for the picture");
+  if (!st) st = fv_preprocess_run(&p, &picture, in->pixels, &in->picture, err);
+  if (!st && o->mask) mask_pixels(in->pixels, s, o->mask);
+  fv_image_release(&picture);
+  return st;
+}
+
+static fv_status set_ids(fv_input *in, int space, int32_t *ids, int64_t count, fv_error *err) {
+  const fv_model *m = in->model;
+  const fv_space *s = &m->plan->spaces[space];
+  in->texts[space].ids = ids;
+  in->texts[space].count = count;
+  if (s->limit > 0 && count > s->limit)
+    return fv_fail(err, FV_EUSAGE, "the text has %lld tokens; %s has positions for %lld", (long long)count, s->name,
+                   (long long)s->limit);
+  int64_t V = 0;
+  for (int i = 0; i < m->plan->nsteps; i++)
+    if (m->plan->steps[i].kind == FV_KIND_TOKENS && m->plan->steps[i].space == space)
+      V = m->plan->stacks[m->plan->steps[i].stack].V;
+  for (int64_t i = 0; i < count; i++)
+    if (ids[i] < 0 || ids[i] >= V)
+      return fv_fail(err, FV_ESHAPE,
+                     "token id %d is outside the %lld rows of %s's embedding; is this the matching tokenizer?", ids[i],
+                     (long long)V, s->name);
+  return FV_OK;
+}
+
+static fv_status load_text(fv_input *in, const char *text, fv_error *err) {
+  const fv_model *m = in->model;
+  size_t bad, n = strlen(text);
+  if (!fv_utf8_valid(text, n, &bad))
+    return fv_fail(err, FV_EUSAGE, "the question is not valid UTF-8: byte %zu starts no character", bad);
+  if (text[strspn(text, " \t\r\n")] == '\0') return fv_fail(err, FV_EUSAGE, "the question is empty");
+  if (!(in->text = fv_strdup(text))) return fv_fail(err, FV_ENOMEM, "no memory");
+  fv_encoding e = {0};
+  fv_status st = fv_tokenizer_encode(m->tokenizer, text, n, true, &e, err);
+  if (st) return st;
+  fv_text *t = &in->texts[m->question_space];
+  t->first = e.first, t->last = e.last;
+  return set_ids(in, m->question_space, e.ids, (int64_t)e.count, err);
+}
+
+fv_status fv_input_new(const fv_model *m, const fv_input_options *o, fv_input **out, fv_error *err) {
+  if (o->question && o->prompt) return fv_fail(err, FV_EUSAGE, "a question and a prompt exclude each other");
+  const char *text = o->question ? o->question : o->prompt;
+  if (text && m->question_space < 0)
+    return fv_fail(err, FV_EUSAGE, "%s: a %s model reads no text", m->path, m->family->name);
+  fv_input *in = fv_alloc(1, sizeof *in);
+  if (!in || !(in->texts = fv_alloc((size_t)m->plan->nspaces, sizeof *in->texts)))
+    return free(in), fv_fail(err, FV_ENOMEM, "no memory");
+  in->model = m;
+  fv_status st = FV_OK;
+  if (text) st = load_text(in, text, err);
+  if (!st && o->image) st = load_picture(in, o, err);
+  if (!st && text && m->task.nstart > 0) {
+    int32_t *ids = fv_alloc((size_t)m->task.nstart, sizeof *ids);
+    if (!ids)
+      st = fv_fail(err, FV_ENOMEM, "no memory");
+    else
+      memcpy(ids, m->task.start, (size_t)m->task.nstart * sizeof *ids),
+          st = set_ids(in, m->answer_space, ids, m->task.nstart, err);
+  }
+  if (st) return fv_input_free(in), st;
+  *out = in;
+  return FV_OK;
+}
+
+void fv_input_free(fv_input *in) {
+  if (!in) return;
+  for (int i = 0; i < in->model->plan->nspaces; i++) {
+    free(in->texts[i].ids);
+    free(in->texts[i].first), free(in->texts[i].last);
+  }
+  free(in->texts);
+  free(in->text);
+  free(in->pixels);
+  fv_image_release(&in->picture);
+  free(in);
+}
+
+int64_t fv_input_space_rows(const fv_input *in, int space) {
+  const fv_space *s = &in->model->plan->spaces[space];
+  return s->rows == 0 ? in->texts[space].count : in->pixels ? s->rows : 0;
+}
+
+int64_t fv_input_rows(const fv_input *in, const char *stack) {
+  int i = fv_plan_find_stack(in->model->plan, stack, strlen(stack));
+  return i < 0 ? 0 : fv_input_space_rows(in, in->model->plan->stacks[i].space);
+}
+
+static int64_t grid_side(const fv_model *m) {
+  const fv_step *s = m->plan->pixels < 0 ? NULL : &m->plan->steps[m->plan->pixels];
+  return s ? s->image / s->patch : 0;
+}
+
+fv_status fv_input_row(const fv_input *in, const char *stack, int64_t row, fv_row_info *out, fv_error *err) {
+  const fv_model *m = in->model;
+  int i = fv_plan_find_stack(m->plan, stack, strlen(stack));
+  if (i < 0) return fv_fail(err, FV_ENOTFOUND, "there is no stack \"%s\"", stack);
+  int space = m->plan->stacks[i].space;
+  int64_t T = fv_input_space_rows(in, space);
+  if (row < 0 || row >= T)
+    return fv_fail(err, FV_ENOTFOUND, "%s has rows 0..%lld, not %lld", stack, (long long)T - 1, (long long)row);
+  *out = (fv_row_info){.row = row, .id = -1, .piece = ""};
+  const fv_text *t = &in->texts[space];
+  if (t->ids) {
+    out->id = t->ids[row];
+    const char *piece = m->tokenizer ? fv_tokenizer_piece(m->tokenizer, out->id) : NULL;
+    out->piece = piece ? piece : "";
+    if (t->first && t->first[row] < 0 && row == 0) snprintf(out->name, sizeof out->name, "cls");
+  } else if (i == m->picture_stack) {
+    int64_t side = grid_side(m), patch = row - (T - side * side);
+    if (patch < 0)
+      snprintf(out->name, sizeof out->name, "cls");
+    else
+      snprintf(out->name, sizeof out->name, "image[%lld,%lld]", (long long)(patch / side), (long long)(patch % side));
+  }
+  return FV_OK;
+}
+
+bool fv_input_grid(const fv_input *in, int64_t *down, int64_t *across) {
+  *down = *across = grid_side(in->model);
+  return in->pixels != NULL;
+}
+
+const uint8_t *fv_input_picture(const fv_input *in, int64_t *width, int64_t *height) {
+  *width = in->picture.width, *height = in->picture.height;
+  return in->picture.rgb;
+}
+
+const char *fv_input_image_sha256(const fv_input *in) { return in->image_sha256; }
+const char *fv_input_text(const fv_input *in) { return in->text ? in->text : ""; }

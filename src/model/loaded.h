@@ -1,0 +1,66 @@
+/* The inside of fv_model and fv_input, for the rooms above. See fovea/model.h and fovea/input.h for the contract. */
+#ifndef FOVEA_MODEL_LOADED_H
+#define FOVEA_MODEL_LOADED_H
+
+#include <pthread.h>
+
+#include "checkpoint/checkpoint.h"
+#include "fovea/input.h"
+#include "image/image.h"
+#include "image/preprocess.h"
+#include "kernel/kernel.h"
+#include "model/family.h"
+#include "text/tokenizer.h"
+
+/* The weights of one step, ready to compute with. Lifetime: the model's. */
+typedef struct fv_bound {
+  bool ready;
+  fv_linear *linear;      /* LINEAR */
+  float *gain, *offset;   /* LAYERNORM: [width] each */
+  float *rows;            /* PREPEND: [width]; POSITION: [limit, width] */
+  const fv_tensor *table; /* TOKENS: rows widened when they are read */
+} fv_bound;
+
+struct fv_model {
+  char *path;
+  const fv_family *family;
+  fv_plan *plan;
+  fv_task task;
+  int question_space, answer_space; /* row spaces; -1: none */
+  int picture_stack;                /* the stack whose rows are image patches; -1: none */
+  fv_checkpoint *checkpoint;
+  fv_tokenizer *tokenizer;
+  fv_kernels *kernels;
+  bool has_preprocess;
+  fv_preprocess preprocess;
+  char preprocessing[256], engine[256];
+  bool *tensor_used;    /* per tensor of the checkpoint */
+  pthread_mutex_t lock; /* guards bound[] while weights are packed */
+  fv_bound *bound;      /* per step */
+};
+
+/* Reads and packs the weights of the steps marked in `need`; those already ready are left alone. Thread-safe. */
+fv_status fv_model_bind(fv_model *model, const bool *need, fv_error *err);
+/* The tensor of a step's weight (which = 0) or bias (1), following ties; NULL when the kind has none. */
+fv_status fv_model_step_tensor(const fv_model *model, int step, int which, const fv_tensor **out, fv_error *err);
+
+/* The token ids that one row space reads. */
+typedef struct fv_text {
+  int32_t *ids;
+  int64_t count;
+  int64_t *first, *last; /* byte range in `text` of each token, -1: added by the tokenizer; NULL: no text */
+} fv_text;
+
+struct fv_input {
+  const fv_model *model;
+  float *pixels;  /* [C, H, W], or NULL */
+  fv_text *texts; /* per row space */
+  char *text;
+  fv_image picture; /* as the model sees it */
+  char image_sha256[65];
+};
+
+/* Rows of a space that this input gives. */
+int64_t fv_input_space_rows(const fv_input *input, int space);
+
+#endif

@@ -1,0 +1,189 @@
+/* Lists: numbers, and rows by number, name, patch or word. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/rowset.h"
+#include "fovea/address.h"
+#include "model/loaded.h"
+
+/* A set under construction; `what` and `text` are for messages. */
+typedef struct list_parser {
+  const char *at, *end;
+  int64_t limit;
+  const char *what;
+  fv_error *err;
+  fv_word *seen;
+  int64_t *list; /* [limit], in the order in which they are named, each once */
+  int64_t count;
+} list_parser;
+
+static fv_status start(list_parser *p) {
+  p->seen = fv_alloc((size_t)fv_rowset_words(p->limit), sizeof *p->seen);
+  p->list = fv_alloc((size_t)p->limit, sizeof *p->list);
+  return p->seen && p->list ? FV_OK : fv_fail(p->err, FV_ENOMEM, "no memory");
+}
+
+static fv_status finish(list_parser *p, fv_status st, int64_t **list, int64_t *count) {
+  free(p->seen);
+  if (st) return free(p->list), st;
+  *list = p->list, *count = p->count;
+  return FV_OK;
+}
+
+static void add(list_parser *p, int64_t lo, int64_t hi) {
+  for (int64_t t = lo; t < hi; t++)
+    if (!fv_rowset_has(p->seen, t)) fv_rowset_add(p->seen, t), p->list[p->count++] = t;
+}
+
+static fv_status malformed(const list_parser *p, const char *expected) {
+  return fv_fail(p->err, FV_EUSAGE, "%s: found \"%.*s\", expected %s", p->what, (int)(p->end - p->at), p->at, expected);
+}
+
+static bool parse_number(list_parser *p, int64_t *out) {
+  const char *s = p->at;
+  bool negative = s < p->end && *s == '-';
+  s += negative;
+  if (s == p->end || *s < '0' || *s > '9') return false;
+  int64_t v = 0;
+  for (; s < p->end && *s >= '0' && *s <= '9'; s++)
+    if (v < ((int64_t)1 << 40)) v = v * 10 + (*s - '0');
+  p->at = s;
+  *out = negative ? p->limit - v : v;
+  return true;
+}
+
+static fv_status add_numbers(list_parser *p) {
+  const char *start = p->at;
+  int64_t lo, hi;
+  if (p->at < p->end && *p->at == '*') {
+    p->at++;
+    lo = 0, hi = p->limit - 1;
+  } else {
+    if (!parse_number(p, &lo)) return malformed(p, "a number, a range such as 3-7, or *");
+    hi = lo;
+    if (p->at < p->end && *p->at == '-') {
+      p->at++;
+      if (!parse_number(p, &hi)) return malformed(p, "the end of a range");
+    }
+  }
+  if (lo < 0 || hi < lo || hi >= p->limit)
+    return fv_fail(p->err, FV_ENOTFOUND, "%s: \"%.*s\" is outside 0..%lld", p->what, (int)(p->at - start), start,
+                   (long long)p->limit - 1);
+  add(p, lo, hi + 1);
+  return FV_OK;
+}
+
+fv_status fv_numbers_parse(const char *text, size_t n, int64_t limit, const char *what, int64_t **list, int64_t *count,
+                           fv_error *err) {
+  list_parser p = {.at = text, .end = text + n, .limit = limit, .what = what, .err = err};
+  fv_status st = n == 0 ? malformed(&p, "a list of numbers") : start(&p);
+  for (bool more = true; more && !st;) {
+    st = add_numbers(&p);
+    more = !st && p.at < p.end && *p.at == ',';
+    if (more)
+      p.at++;
+    else if (!st && p.at < p.end)
+      st = malformed(&p, "a comma or the end of the list");
+  }
+  return finish(&p, st, list, count);
+}
+
+/* Rows whose characters overlap the word's first occurrence in the text. */
+static fv_status add_word(list_parser *p, const fv_input *in, int space) {
+  const char *quote = memchr(p->at + 1, '"', (size_t)(p->end - p->at - 1));
+  if (!quote || quote == p->at + 1) return malformed(p, "a word in double quotes");
+  const fv_text *t = &in->texts[space];
+  size_t n = (size_t)(quote - p->at - 1);
+  const char *found = in->text && t->first ? memmem(in->text, strlen(in->text), p->at + 1, n) : NULL;
+  bool any = false;
+  if (found) {
+    int64_t lo = found - in->text, hi = lo + (int64_t)n;
+    for (int64_t i = 0; i < t->count; i++)
+      if (t->first[i] >= 0 && t->first[i] < hi && t->last[i] > lo) add(p, i, i + 1), any = true;
+  }
+  if (!any) return fv_fail(p->err, FV_ENOTFOUND, "%s: the text has no row for \"%.*s\"", p->what, (int)n, p->at + 1);
+  p->at = quote + 1;
+  return FV_OK;
+}
+
+static bool take_name(list_parser *p, const char *name) {
+  size_t n = strlen(name);
+  if ((size_t)(p->end - p->at) < n || memcmp(p->at, name, n) != 0) return false;
+  if (p->at + n < p->end && p->at[n] != ',' && p->at[n] != '[') return false;
+  p->at += n;
+  return true;
+}
+
+static fv_status add_image(list_parser *p, const fv_input *in, int stack) {
+  const fv_model *m = in->model;
+  int64_t down, across;
+  bool has = fv_input_grid(in, &down, &across), reads = false;
+  int64_t T = p->limit, first = T - down * across;
+  int space = m->plan->stacks[stack].space;
+  for (int i = 0; i < m->plan->nsteps; i++)
+    reads |= (m->plan->steps[i].kind == FV_KIND_PREPEND || m->plan->steps[i].kind == FV_KIND_PATCHES) &&
+             m->plan->steps[i].space == space;
+  if (!has || !reads || first < 0)
+    return fv_fail(p->err, FV_ENOTFOUND, "%s: %s has no image rows", p->what, m->plan->stacks[stack].name);
+  if (p->at == p->end || *p->at != '[') return add(p, first, T), FV_OK;
+  p->at++;
+  int64_t r, c, rows = p->limit;
+  p->limit = down;
+  bool good = parse_number(p, &r) && p->at < p->end && *p->at == ',';
+  if (good) p->at++, p->limit = across, good = parse_number(p, &c) && p->at < p->end && *p->at == ']';
+  p->limit = rows;
+  if (!good) return malformed(p, "image[ROW,COLUMN]");
+  p->at++;
+  if (r < 0 || r >= down || c < 0 || c >= across)
+    return fv_fail(p->err, FV_ENOTFOUND, "%s: image[%lld,%lld] is outside the %lld x %lld patches", p->what,
+                   (long long)r, (long long)c, (long long)down, (long long)across);
+  add(p, first + r * across + c, first + r * across + c + 1);
+  return FV_OK;
+}
+
+static fv_status add_rows(list_parser *p, const fv_input *in, int stack) {
+  const fv_model *m = in->model;
+  int space = m->plan->stacks[stack].space;
+  const fv_text *t = &in->texts[space];
+  if (p->at < p->end && *p->at == '"') return add_word(p, in, space);
+  if (take_name(p, "image")) return add_image(p, in, stack);
+  if (take_name(p, "last")) return add(p, p->limit - 1, p->limit), FV_OK;
+  if (take_name(p, "cls")) {
+    if (stack != m->picture_stack && !(t->first && t->first[0] < 0))
+      return fv_fail(p->err, FV_ENOTFOUND, "%s: %s has no class row", p->what, m->plan->stacks[stack].name);
+    return add(p, 0, 1), FV_OK;
+  }
+  if (take_name(p, "text")) {
+    if (!t->first)
+      return fv_fail(p->err, FV_ENOTFOUND, "%s: %s has no text rows", p->what, m->plan->stacks[stack].name);
+    for (int64_t i = 0; i < t->count; i++)
+      if (t->first[i] >= 0) add(p, i, i + 1);
+    return FV_OK;
+  }
+  bool number = p->at < p->end && (*p->at == '-' || *p->at == '*' || (*p->at >= '0' && *p->at <= '9'));
+  if (!number) return malformed(p, "rows: 12, -1, 3-7, cls, image, text, last, image[r,c] or \"word\"");
+  return add_numbers(p);
+}
+
+fv_status fv_rows_parse(const fv_input *in, const char *stack, const char *text, int64_t **rows, int64_t *count,
+                        fv_error *err) {
+  int s = fv_plan_find_stack(in->model->plan, stack, strlen(stack));
+  if (s < 0) return fv_fail(err, FV_ENOTFOUND, "there is no stack \"%s\"", stack);
+  int64_t T = fv_input_space_rows(in, in->model->plan->stacks[s].space);
+  if (T == 0) return fv_fail(err, FV_ENOTFOUND, "rows \"%s\": this input gives %s no rows", text, stack);
+  char what[128];
+  snprintf(what, sizeof what, "rows of %s", stack);
+  list_parser p = {.at = text, .end = text + strlen(text), .limit = T, .what = what, .err = err};
+  fv_status st = *text ? start(&p) : malformed(&p, "a list of rows");
+  for (bool more = !st; more && !st;) {
+    st = add_rows(&p, in, s);
+    more = !st && p.at < p.end && *p.at == ',';
+    if (more)
+      p.at++;
+    else if (!st && p.at < p.end)
+      st = malformed(&p, "a comma or the end of the list");
+  }
+  return finish(&p, st, rows, count);
+}
