@@ -35,7 +35,7 @@ fv_status fv_added_parse(const json_t *object, const char *where, fv_added_token
   if (!st) st = fv_json_bool(object, "lstrip", false, where, &out->lstrip, err);
   if (!st) st = fv_json_bool(object, "rstrip", false, where, &out->rstrip, err);
   if (!st) st = fv_json_bool(object, "normalized", !out->special, where, &out->normalized, err);
-  if (st) return fv_fail_prefix(err, st, "added token \"%.60s\"", content.at ? content.at : "?");
+  if (st) return fv_fail_prefix(err, st, "added token \"%s\"", FV_QUOTE(content.at ? content.at : "?"));
   /* The cast drops const only for the borrowed view; fv_added_put copies. */
   memcpy(&out->content, &content.at, sizeof out->content);
   out->n = content.n;
@@ -81,8 +81,8 @@ fv_status fv_added_put(fv_added *added, const fv_added_token *token, const fv_vo
   if (!fv_vocab_find(vocab, t.content, t.n, &t.id)) {
     int64_t id = next_id(added, vocab);
     if (id > FV_TOKEN_ID_MAX)
-      return fv_fail(err, FV_EFORMAT, "%s: added token \"%.60s\" would get id %lld, expected at most %d", where,
-                     t.content, (long long)id, (int)FV_TOKEN_ID_MAX);
+      return fv_fail(err, FV_EFORMAT, "%s: added token \"%s\" would get id %lld, expected at most %d", where,
+                     FV_QUOTE(t.content), (long long)id, (int)FV_TOKEN_ID_MAX);
     t.id = (int32_t)id;
   }
   fv_status st = fv_vocab_put(&added->by_content, t.content, t.n, t.id, where, err);
@@ -157,13 +157,13 @@ fv_status fv_added_build(fv_added *added, const fv_normalizer *normalizer, const
     if (!normal_form(token, normalizer)) return fv_fail(err, FV_ENOMEM, "%s: no memory for the added tokens", where);
     if (token->normal_n == 0)
       return fv_fail(err, FV_EFORMAT,
-                     "%s: added token %d \"%.60s\" has \"normalized\" and nothing is left of it after normalization",
-                     where, (int)token->id, token->content);
+                     "%s: added token %d \"%s\" has \"normalized\" and nothing is left of it after normalization",
+                     where, (int)token->id, FV_QUOTE(token->content));
     uint32_t node = trie_insert(trie, token->normal, token->normal_n);
     if (!node) return fv_fail(err, FV_ENOMEM, "%s: no memory for the added tokens", where);
     if (trie->token[node])
-      return fv_fail(err, FV_EFORMAT, "%s: added tokens \"%.60s\" and \"%.60s\" are the same after normalization",
-                     where, added->tokens[trie->token[node] - 1].content, token->content);
+      return fv_fail(err, FV_EFORMAT, "%s: added tokens \"%s\" and \"%s\" are the same after normalization", where,
+                     FV_QUOTE(added->tokens[trie->token[node] - 1].content), FV_QUOTE(token->content));
     trie->token[node] = (uint32_t)(i + 1);
   }
   return FV_OK;

@@ -1,13 +1,25 @@
 #include "text/fields.h"
 
+#include <string.h>
+
+fv_quote fv_quote_of(const char *s) {
+  fv_quote q = {{0}};
+  size_t n = strnlen(s, sizeof q.text);
+  if (n == sizeof q.text) {
+    for (n--; n > 0 && ((unsigned char)s[n] & 0xC0) == 0x80;) n--;
+  }
+  memcpy(q.text, s, n);
+  return q;
+}
+
 static const json_t *present(const json_t *object, const char *key) {
   const json_t *v = json_object_get(object, key);
   return v && !json_is_null(v) ? v : NULL;
 }
 
 static fv_status missing(const char *where, const char *key, const json_t *v, const char *expected, fv_error *err) {
-  return fv_fail(err, FV_EFORMAT, "%s: \"%s\" %s, expected %s", where, key, v ? "has the wrong type" : "is missing",
-                 expected);
+  return fv_fail(err, FV_EFORMAT, "%s: \"%s\" %s, expected %s", where, FV_QUOTE(key),
+                 v ? "has the wrong type" : "is missing", expected);
 }
 
 fv_status fv_field_bool(const json_t *object, const char *key, const char *where, bool *out, fv_error *err) {
@@ -40,11 +52,11 @@ fv_status fv_field_object(const json_t *object, const char *key, const char *whe
 
 fv_status fv_field_id(const json_t *value, const char *what, const char *where, int32_t *out, fv_error *err) {
   if (!value || !json_is_integer(value))
-    return fv_fail(err, FV_EFORMAT, "%s: the id of %s is not an integer, expected 0 to %d", where, what,
+    return fv_fail(err, FV_EFORMAT, "%s: the id of %s is not an integer, expected 0 to %d", where, FV_QUOTE(what),
                    (int)FV_TOKEN_ID_MAX);
   json_int_t id = json_integer_value(value);
   if (id < 0 || id > FV_TOKEN_ID_MAX)
-    return fv_fail(err, FV_EFORMAT, "%s: the id of %s is %lld, expected 0 to %d", where, what, (long long)id,
+    return fv_fail(err, FV_EFORMAT, "%s: the id of %s is %lld, expected 0 to %d", where, FV_QUOTE(what), (long long)id,
                    (int)FV_TOKEN_ID_MAX);
   *out = (int32_t)id;
   return FV_OK;
@@ -64,5 +76,5 @@ fv_status fv_field_part(const json_t *root, const char *key, const char *where, 
 
 fv_status fv_field_unknown(const char *where, const char *key, const char *type, const char *known, fv_error *err) {
   return fv_fail(err, FV_EUNSUPPORTED, "%s: \"%s\" is of type \"%s\", which this build does not know (it knows %s)",
-                 where, key, type, known);
+                 where, key, FV_QUOTE(type), known);
 }

@@ -14,6 +14,14 @@ typedef struct fv_slice {
   size_t n;
 } fv_slice;
 
+/* The beginning of a string from a file, for a message; never ends inside a character. Use as FV_QUOTE(s) in the
+ * arguments of fv_fail: the copy lives until the end of that call. */
+typedef struct fv_quote {
+  char text[64];
+} fv_quote;
+fv_quote fv_quote_of(const char *s);
+#define FV_QUOTE(s) (fv_quote_of(s).text)
+
 /* The highest token id accepted. It bounds the table of pieces that a damaged file can make us allocate. */
 enum { FV_TOKEN_ID_MAX = (1 << 24) - 1 };
 

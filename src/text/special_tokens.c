@@ -81,9 +81,9 @@ fv_status fv_special_put(fv_added *added, const fv_added_token *token, int32_t i
   fv_status st = fv_added_put(added, token, vocab, where, err);
   if (st || !fv_vocab_find(&added->by_content, token->content, token->n, &got) || got == id) return st;
   return fv_fail(err, FV_EFORMAT,
-                 "%s: added token \"%.60s\" is listed with id %d, but the vocabulary gives it %d; is a vocabulary file "
+                 "%s: added token \"%s\" is listed with id %d, but the vocabulary gives it %d; is a vocabulary file "
                  "of another model in this folder?",
-                 where, token->content, (int)id, (int)got);
+                 where, FV_QUOTE(token->content), (int)id, (int)got);
 }
 
 typedef struct listed {
@@ -101,7 +101,7 @@ static fv_status parse_listed(const char *key, const json_t *value, const char *
   char *end;
   long id = strtol(key, &end, 10);
   if (end == key || *end || id < 0 || id > FV_TOKEN_ID_MAX)
-    return fv_fail(err, FV_EFORMAT, "%s: \"%.40s\" in \"added_tokens_decoder\" is not a token id", where, key);
+    return fv_fail(err, FV_EFORMAT, "%s: \"%s\" in \"added_tokens_decoder\" is not a token id", where, FV_QUOTE(key));
   out->id = (int32_t)id;
   return fv_added_parse(value, where, &out->token, err);
 }

@@ -24,8 +24,8 @@ static fv_status add_text(fv_template *t, const json_t *piece, const char *where
   fv_status st = fv_field_string(piece, "id", where, &id, err);
   if (st) return st;
   if (strcmp(id.at, "A") != 0)
-    return fv_fail(err, FV_EFORMAT, "%s: the template for one text uses sequence \"%.20s\", expected \"A\"", where,
-                   id.at);
+    return fv_fail(err, FV_EFORMAT, "%s: the template for one text uses sequence \"%s\", expected \"A\"", where,
+                   FV_QUOTE(id.at));
   return add(t, FV_TEMPLATE_TEXT, where, err);
 }
 

@@ -95,7 +95,7 @@ static fv_status load_parts(fv_tokenizer *t, const json_t *root, const fv_specia
   fv_status st = FV_OK;
   if (json_object_get(root, "version")) st = fv_field_string(root, "version", where, &version, err);
   if (!st && strcmp(version.at, "1.0") != 0)
-    st = fv_fail(err, FV_EUNSUPPORTED, "%s: \"version\" is \"%.20s\", expected \"1.0\"", where, version.at);
+    st = fv_fail(err, FV_EUNSUPPORTED, "%s: \"version\" is \"%s\", expected \"1.0\"", where, FV_QUOTE(version.at));
   if (!st) st = fv_field_object(root, "model", where, &model, err);
   if (!st) st = fv_text_model_find(model, where, &t->kind, err);
   if (!st) st = t->kind->load(model, where, &t->vocab, &t->model, err);

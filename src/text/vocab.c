@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "text/fields.h"
 
 void fv_vocab_release(fv_vocab *v) {
   free(v->bytes);
@@ -60,8 +61,8 @@ fv_status fv_vocab_put(fv_vocab *v, const char *s, size_t n, int32_t id, const c
   size_t slot = find_slot(v, s, n);
   uint32_t entry = v->slots[slot], holder = v->by_id[id];
   if (holder && holder != entry)
-    return fv_fail(err, FV_EFORMAT, "%s: id %d belongs to both \"%.60s\" and \"%.60s\"; an id can have one token only",
-                   where, (int)id, v->bytes + v->entries[holder - 1].at, s);
+    return fv_fail(err, FV_EFORMAT, "%s: id %d belongs to both \"%s\" and \"%s\"; an id can have one token only", where,
+                   (int)id, FV_QUOTE(v->bytes + v->entries[holder - 1].at), FV_QUOTE(s));
   if (entry) {
     v->by_id[v->entries[entry - 1].id] = 0;
     v->entries[entry - 1].id = id;

@@ -52,7 +52,8 @@ static fv_status wordpiece_load(const json_t *model, const char *where, fv_vocab
   if (!st) st = fv_json_int(model, "max_input_chars_per_word", 0, 0, INT64_MAX, where, &m->max_chars, err);
   if (!st) st = load_vocab(table, where, vocab, err);
   if (!st && !fv_vocab_find(vocab, unknown.at, unknown.n, &m->unknown))
-    st = fv_fail(err, FV_EFORMAT, "%s: the vocabulary has no \"%.60s\", the token of unknown words", where, unknown.at);
+    st = fv_fail(err, FV_EFORMAT, "%s: the vocabulary has no \"%s\", the token of unknown words", where,
+                 FV_QUOTE(unknown.at));
   if (!st && (!(m->prefix = fv_alloc(prefix.n + 1, 1))))
     st = fv_fail(err, FV_ENOMEM, "%s: no memory for the vocabulary", where);
   if (st) {

@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "base/bytes.h"
 #include "base/files.h"
 #include "text/tokenizer.h"
 
@@ -25,6 +26,10 @@
 #define TEMPLATE(single, special)                                                                                      \
   "{" GOOD ",\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[" single "],\"special_tokens\":{" special \
   "}}}"
+
+/* More than a message shows of a name; cutting it must not leave half a character. */
+#define LONG8 "\xE6\x97\xA5\xE6\x9C\xAC\xE8\xAA\x9E\xE6\x97\xA5\xE6\x9C\xAC\xE8\xAA\x9E\xE6\x97\xA5\xE6\x9C\xAC"
+#define LONG LONG8 LONG8 LONG8 LONG8
 
 static char dir[] = "tokenizer-files-XXXXXX";
 static const char *const names[] = {"tokenizer.json", "vocab.txt", "tokenizer_config.json", "special_tokens_map.json",
@@ -51,6 +56,7 @@ static void refused(fv_status status, const char *part) {
   fv_tokenizer *t = NULL;
   fv_error e = {0};
   fv_status st = fv_tokenizer_open(dir, &t, &e);
+  assert_true(fv_utf8_valid(e.text, strlen(e.text), NULL));
   if (st != status || !strstr(e.text, part) || strchr(e.text, '\n'))
     fail_msg("status %d, expected %d: \"%s\", expected \"%s\"", (int)st, (int)status, e.text, part);
   assert_null(t);
@@ -93,6 +99,8 @@ static void damaged_json(void **state) {
       {TEMPLATE("{\"SpecialToken\":{\"id\":\"[X]\"}}", ""), "\"[X]\" is missing", FV_EFORMAT},
       {TEMPLATE("{\"SpecialToken\":{\"id\":\"[X]\"}}", "\"[X]\":{\"ids\":[-4]}"), "-4", FV_EFORMAT},
       {TEMPLATE("{\"Other\":{}}", ""), "neither", FV_EFORMAT},
+      {"{" MODEL("\"[UNK]\":0,\"x" LONG "\":1,\"" LONG "\":1") "}", "id 1 belongs to both", FV_EFORMAT},
+      {"{\"model\":{\"type\":\"xx" LONG "\"}}", "which this build does not know", FV_EUNSUPPORTED},
       {"{" GOOD ",\"added_tokens\":{}}", "\"added_tokens\" is not an array", FV_EFORMAT},
       {ADDED("7"), "not an object", FV_EFORMAT},
       {ADDED("{\"id\":1}"), "\"content\" is missing", FV_EFORMAT},

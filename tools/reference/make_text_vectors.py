@@ -102,6 +102,12 @@ def variants(base):
                 "direction": "Right", "pad_to_multiple_of": None, "pad_id": 0, "pad_type_id": 0, "pad_token": "[PAD]"},
                 "truncation": {"max_length": 5, "strategy": "LongestFirst", "stride": 0, "direction": "Right"}},
         "files": {"tokenizer_config.json": {"clean_up_tokenization_spaces": False}}}, samples.SENTENCES[:8] + samples.random_texts(15, 20, SPECIAL)
+    yield "odd template", {"set": {"post_processor": {"type": "TemplateProcessing", "pair": [], "single": [
+        {"Sequence": {"id": "A", "type_id": 0}}, {"SpecialToken": {"id": "x", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 1}}],
+        "special_tokens": {"x": {"id": "x", "ids": [4, 3, 4], "tokens": ["a", "b", "c"]}}}}}, ["", "the man's", "[CLS] what?"]
+    yield "tokenizer_config.json against tokenizer.json", {
+        "files": {"tokenizer_config.json": {"do_lower_case": False, "strip_accents": None, "tokenize_chinese_chars": False}}
+    }, samples.SENTENCES + samples.random_texts(18, 20, SPECIAL)
     yield "vocab.txt", {"vocab_txt": {"insert": [], "at": 0, "newline": "\n", "final": True}}, samples.SENTENCES[:12] + samples.random_texts(16, 30, SPECIAL)
     yield "vocab.txt, cased, odd lines", {
         "vocab_txt": odd, "files": {"tokenizer_config.json": {"do_lower_case": False, "strip_accents": True,
@@ -130,7 +136,8 @@ def write_folder(folder, base, spec):
 
 
 def load(folder, spec):
-    if "vocab_txt" in spec:
+    # Only transformers reads do_lower_case; but it rebuilds the other parts from BERT's defaults.
+    if "vocab_txt" in spec or "do_lower_case" in spec.get("files", {}).get("tokenizer_config.json", {}):
         t = transformers.BertTokenizer.from_pretrained(folder).backend_tokenizer
     else:
         t = Tokenizer.from_file(os.path.join(folder, "tokenizer.json"))
