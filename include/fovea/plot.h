@@ -1,0 +1,80 @@
+/* Heat maps: to PNG, SVG and PDF files, and to a terminal.
+ *
+ * A heat map is a matrix with labels: rows from the top (token pieces, or layers), columns from the left (layers, or
+ * heads). Several maps are drawn as panels in a grid that share one colour scale and one colour bar. The picture aims
+ * at a size for print (3.5 x 2 in for one panel) and grows until every tick label fits; only where it would exceed
+ * what the format can hold are labels left out. NaN is "no cell" and is drawn hatched; infinite values get the colour
+ * of the end of the scale. Values beyond vmin..vmax too; the colour bar then ends in an arrow.
+ *
+ * Colours: the sequential ColorBrewer maps Purples, Reds, Greens, Blues, Greys; viridis and cividis (even in
+ * lightness, safe for the colour-blind); the diverging RdBu (red negative, blue positive) and seismic (blue negative,
+ * red positive), whose middle is always 0.
+ *
+ * SVG and PDF hold text as text. The same input gives the same bytes on one machine (fonts come from fontconfig).
+ * Files appear complete or not at all. Labels are UTF-8; control characters are shown escaped (\n). Ownership: all
+ * input is borrowed for the call. Threads: any, each call on its own.
+ */
+#ifndef FOVEA_PLOT_H
+#define FOVEA_PLOT_H
+
+#include "fovea/status.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct fv_heatmap {
+  int64_t rows, cols;
+  const float *values;           /* [rows, cols]; NaN = no cell */
+  const char *const *row_labels; /* [rows], or NULL for 0, 1, ... */
+  const char *const *col_labels; /* [cols], or NULL for 0, 1, ... */
+  const char *title, *x_label, *y_label;
+  const char *bar_label; /* what the colour means, with its unit: "p(red)". The first panel's that has one is used */
+} fv_heatmap;
+
+typedef struct fv_plot_options {
+  const char *colors;
+  float vmin, vmax;      /* NaN: from the data of all panels (diverging maps: as far below 0 as above) */
+  bool serif;            /* default sans */
+  double dpi;            /* PNG only; 36 to 1200 */
+  double width, height;  /* inches that one panel with its labels aims at; it grows when they are too small */
+  double font_size;      /* points, of the tick labels; 3 to 40 */
+  int64_t facet_columns; /* panels side by side; 0 = chosen */
+  int64_t annotate;      /* panels with at most this many cells show the values in them */
+  const char *title;     /* over all panels; NULL = none */
+} fv_plot_options;
+
+/* Purples, scale from the data, sans, 300 dpi, 3.5 x 2 in, 7 points, annotate 24. */
+void fv_plot_defaults(fv_plot_options *options);
+
+/* Writes the panels to a file whose extension is .png, .svg or .pdf (any case). NULL options are the defaults.
+ * Errors: FV_EUSAGE (extension, colours, options, empty or too large maps), FV_EFORMAT (a label is not UTF-8),
+ * FV_EIO, FV_ENOMEM. */
+fv_status fv_plot_write(const char *path, size_t panels, const fv_heatmap *maps, const fv_plot_options *options,
+                        fv_error *err);
+
+typedef enum fv_terminal_depth { FV_TERMINAL_PLAIN, FV_TERMINAL_256, FV_TERMINAL_TRUE } fv_terminal_depth;
+
+typedef struct fv_terminal_options {
+  const char *colors;
+  float vmin, vmax; /* as above */
+  fv_terminal_depth depth;
+  int64_t width; /* columns of the terminal; at least 20 */
+} fv_terminal_options;
+
+/* Purples, scale from the data, plain, 80. */
+void fv_terminal_defaults(fv_terminal_options *options);
+
+/* The map as text: row labels at the right of their column, one to three characters per cell, column ticks below, and
+ * a legend with the ends of the scale. Plain: shades of block characters, a dot for no cell. A map wider than the
+ * terminal goes on below in further bands. *out is released with free(). NULL options are the defaults. */
+fv_status fv_plot_terminal(char **out, const fv_heatmap *map, const fv_terminal_options *options, fv_error *err);
+
+/* The 256 colours of a map, from low to high; *diverging says whether its middle means 0. Value v has the colour
+ * min(255, floor(256 (v - vmin) / (vmax - vmin))). Unknown names are FV_EUSAGE and the message lists the known ones. */
+fv_status fv_colors_table(const char *name, uint8_t rgb[256][3], bool *diverging, fv_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
