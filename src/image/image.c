@@ -107,9 +107,12 @@ fv_status fv_image_decode(const uint8_t *data, size_t n, const char *where, bool
   if (n == 0) return fv_fail(err, FV_EFORMAT, "%s: is empty, expected a JPEG, PNG, WebP or PNM picture", where);
   fv_image_decoder *decode = find_decoder(data, n);
   if (!decode) return refuse(data, n, where, err);
-  int orientation = 1;
+  int orientation = 0;
   fv_status st = decode(data, n, where, out, apply_exif ? &orientation : NULL, err);
-  if (!st && apply_exif) st = fv_image_orient(out, orientation, err);
+  if (!st && orientation < 0)
+    st = fv_fail(err, FV_EFORMAT, "%s: its EXIF data is malformed, so its orientation is unknown; do not ask for it",
+                 where);
+  if (!st) st = fv_image_orient(out, orientation, err);
   if (st) fv_image_release(out);
   return st;
 }

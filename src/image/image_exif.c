@@ -13,9 +13,10 @@ static uint32_t get(const uint8_t *p, int bytes, bool big) {
 int fv_exif_orientation(const uint8_t *d, size_t n) {
   /* Some writers repeat the prefix. */
   while (n >= 6 && memcmp(d, "Exif\0\0", 6) == 0) d += 6, n -= 6;
-  if (n < 8) return 0;
+  if (n == 0) return 0;
+  if (n < 8) return -1;
   bool big = d[0] == 'M';
-  if (!((d[0] == 'M' && d[1] == 'M') || (d[0] == 'I' && d[1] == 'I')) || get(d + 2, 2, big) != 42) return 0;
+  if (!((d[0] == 'M' && d[1] == 'M') || (d[0] == 'I' && d[1] == 'I')) || get(d + 2, 2, big) != 42) return -1;
   size_t at = get(d + 4, 4, big);
   if (at < 8 || at > n - 2) return 0;
   size_t entries = get(d + at, 2, big);

@@ -54,9 +54,8 @@ static void on_message(j_common_ptr cinfo, int level) {
     case JWRN_JFIF_MAJOR:
     case JWRN_ADOBE_XFORM:
     case JWRN_TOO_MUCH_DATA: return;
-    case JWRN_JPEG_EOF:
-    case JWRN_HIT_MARKER: give_up(job, FV_EFORMAT, "the JPEG picture is truncated");
-    default: give_up(job, FV_EFORMAT, "the JPEG picture is damaged");
+    case JWRN_JPEG_EOF: give_up(job, FV_EFORMAT, "the JPEG picture is truncated");
+    default: give_up(job, FV_EFORMAT, "the JPEG picture is damaged or cut short");
   }
 }
 
@@ -94,7 +93,7 @@ static void find_orientation(jpeg_job *job) {
   found = fv_exif_orientation(job->exif, total);
   for (jpeg_saved_marker_ptr m = job->cinfo.marker_list; m && !found; m = m->next)
     if (segment_starts(m, xmp, sizeof xmp)) found = fv_xmp_orientation((const char *)m->data, m->data_length);
-  *job->orientation = found ? found : 1;
+  *job->orientation = found;
 }
 
 /* Pillow reads every CMYK JPEG as inverted (Adobe's way), whatever its markers say, so a stored byte is 255 - ink:

@@ -90,7 +90,7 @@ static void find_orientation(png_job *job) {
     }
   for (int i = 0; i < count && !found; i++)
     if (strcmp(text[i].key, "XML:com.adobe.xmp") == 0) found = fv_xmp_orientation(text[i].text, strlen(text[i].text));
-  *job->orientation = found ? found : 1;
+  *job->orientation = found;
 }
 
 static void ignore_chunks(png_job *job) {

@@ -178,7 +178,7 @@ fv_status fv_image_pnm(const uint8_t *data, size_t n, const char *where, fv_imag
   p.channels = p.kind == 3 || p.kind == 6 ? 3 : 1;
   fv_status st = read_picture(&p, out);
   free(p.table);
-  if (orientation) *orientation = 1;
+  if (orientation) *orientation = 0;
   if (st) fv_image_release(out);
   return st;
 }

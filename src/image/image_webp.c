@@ -30,7 +30,7 @@ static int find_orientation(const WebPDemuxer *demux) {
     found = fv_xmp_orientation((const char *)it.chunk.bytes, it.chunk.size);
     WebPDemuxReleaseChunkIterator(&it);
   }
-  return found ? found : 1;
+  return found;
 }
 
 static fv_status first_frame(WebPAnimDecoder *decoder, const char *where, fv_image *out, fv_error *err) {

@@ -70,6 +70,13 @@ static const processor processors[] = {
                   .std = HALVES}},
 };
 
+/* Text of the file as a message may show it. */
+static const char *shown(const char *text) {
+  for (const char *p = text; *p; p++)
+    if ((unsigned char)*p < 0x20 || *p == 0x7F || p - text > 80) return "(not printable)";
+  return text;
+}
+
 static const processor *by_class(const char *class_name) {
   static const char *const endings[] = {"ImageProcessor", "ImageProcessorFast", "ImageProcessorPil",
                                         "FeatureExtractor"};
@@ -84,8 +91,9 @@ static const processor *by_class(const char *class_name) {
 
 static const processor *by_model_type(const char *type) {
   size_t k = strlen(type);
+  if (k == 0 || strchr(type, '|')) return NULL;
   for (size_t i = 0; i < sizeof processors / sizeof *processors; i++)
-    for (const char *p = processors[i].model_types; (p = strstr(p, type)) && k > 0; p += k)
+    for (const char *p = processors[i].model_types; (p = strstr(p, type)); p += k)
       if (p[-1] == '|' && p[k] == '|') return &processors[i];
   return NULL;
 }
@@ -108,7 +116,7 @@ static fv_status processor_of_model(const char *dir, const char *where, const pr
     st = fv_fail(err, FV_EUNSUPPORTED,
                  "%s: has no \"image_processor_type\" and the model type \"%s\" implies none that is supported (BLIP, "
                  "CLIP, LLaVA, ViT, DeiT)",
-                 where, type ? type : "(none)");
+                 where, type ? shown(type) : "(none)");
   json_decref(config);
   free(path);
   return st;
@@ -125,7 +133,7 @@ static fv_status find_processor(const json_t *settings, const char *dir, const c
   if (*out) return FV_OK;
   return fv_fail(err, FV_EUNSUPPORTED,
                  "%s: the image processor \"%s\" is not supported, expected that of BLIP, CLIP, LLaVA, ViT or DeiT",
-                 where, name);
+                 where, shown(name));
 }
 
 static fv_status get_side(const json_t *object, const char *key, const char *where, int64_t *out, fv_error *err) {
@@ -147,7 +155,7 @@ static fv_status size_object(const json_t *v, const char *where, bool *edge, int
     bool known = *edge ? strcmp(key, "shortest_edge") == 0 : strcmp(key, "height") == 0 || strcmp(key, "width") == 0;
     if (!known)
       return fv_fail(err, FV_EUNSUPPORTED,
-                     "%s: has a key \"%s\", expected \"height\" and \"width\" or \"shortest_edge\"", where, key);
+                     "%s: has a key \"%s\", expected \"height\" and \"width\" or \"shortest_edge\"", where, shown(key));
     keys++;
   }
   if (!*edge) {

@@ -184,6 +184,22 @@ static void huge_sizes_in_small_files(void **state) {
   free(data);
 }
 
+/* Only asking for the orientation needs the EXIF data to make sense. */
+static void malformed_exif(void **state) {
+  (void)state;
+  size_t n;
+  fv_error err;
+  fv_image im;
+  uint8_t *data = load_bytes(IMAGE_DATA "pictures/jpeg_exif6.jpg", &n);
+  for (size_t i = 0; i + 8 < n; i++)
+    if (memcmp(data + i, "Exif\0\0MM", 8) == 0) data[i + 6] = 'X';
+  assert_int_equal(decode_copy(data, n, &err), FV_EFORMAT);
+  assert_non_null(strstr(err.text, "EXIF data is malformed"));
+  assert_int_equal(fv_image_decode(data, n, "plain", false, &im, &err), FV_OK);
+  fv_image_release(&im);
+  free(data);
+}
+
 static void files_that_are_none(void **state) {
   (void)state;
   fv_image im;
@@ -217,10 +233,14 @@ static void orientations_invert(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {
-      cmocka_unit_test(every_kind_equals_pillow),  cmocka_unit_test(every_cut_is_an_error),
-      cmocka_unit_test(damage_does_no_harm),       cmocka_unit_test(foreign_files_are_named),
-      cmocka_unit_test(lying_headers_are_refused), cmocka_unit_test(huge_sizes_in_small_files),
-      cmocka_unit_test(files_that_are_none),       cmocka_unit_test(orientations_invert)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(every_kind_equals_pillow),
+                                     cmocka_unit_test(every_cut_is_an_error),
+                                     cmocka_unit_test(damage_does_no_harm),
+                                     cmocka_unit_test(foreign_files_are_named),
+                                     cmocka_unit_test(lying_headers_are_refused),
+                                     cmocka_unit_test(huge_sizes_in_small_files),
+                                     cmocka_unit_test(malformed_exif),
+                                     cmocka_unit_test(files_that_are_none),
+                                     cmocka_unit_test(orientations_invert)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

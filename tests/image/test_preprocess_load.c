@@ -93,6 +93,10 @@ static void model_type_stands_in(void **state) {
   assert_int_equal(loads("{}").size_h, 384);
   put("config.json", "{\"model_type\": \"clip_vision\"}");
   refused("{}", FV_EUNSUPPORTED, "\"clip_vision\"");
+  put("config.json", "{\"model_type\": \"|blip|\"}");
+  refused("{}", FV_EUNSUPPORTED, "|blip|");
+  put("config.json", "{\"model_type\": \"\"}");
+  refused("{}", FV_EUNSUPPORTED, "\"\"");
   put("config.json", "{\"model_type\": 3}");
   refused("{}", FV_EFORMAT, "model_type");
   put("config.json", "[]");
@@ -130,6 +134,7 @@ static void wrong_settings(void **state) {
   refused("{\"image_processor_type\": \"PixtralImageProcessor\"}", FV_EUNSUPPORTED, "\"PixtralImageProcessor\"");
   refused("{\"image_processor_type\": \"Blip\"}", FV_EUNSUPPORTED, "\"Blip\"");
   refused("{\"image_processor_type\": \"BlipImageProcessorFaster\"}", FV_EUNSUPPORTED, "BlipImageProcessorFaster");
+  refused("{\"image_processor_type\": \"Blip\\u001b[2J\"}", FV_EUNSUPPORTED, "(not printable)");
   refused("{\"image_processor_type\": 7}", FV_EFORMAT, "image_processor_type");
   refused(BLIP("\"size\": 0"), FV_EFORMAT, "size");
   refused(BLIP("\"size\": -5"), FV_EFORMAT, "-5");
