@@ -1,4 +1,4 @@
-#include "base/progress.h"
+#include "fovea/progress.h"
 
 #include <math.h>
 #include <stdbool.h>

@@ -30,6 +30,7 @@ void fv_wave_free(fv_wave *w) {
 }
 
 int fv_wave_runs(const fv_wave *w) { return w->nruns; }
+const fv_model *fv_wave_model(const fv_wave *w) { return w->model; }
 
 fv_status fv_wave_seed(fv_wave *w, fv_rng_stream stream, int64_t seed, fv_error *err) {
   if (stream == FV_STREAM_NUMPY) return fv_rng_numpy(&w->rng, seed, err);

@@ -60,7 +60,7 @@ static fv_status set_ids(fv_input *in, int space, int32_t *ids, int64_t count, f
   in->texts[space].ids = ids;
   in->texts[space].count = count;
   if (s->limit > 0 && count > s->limit)
-    return fv_fail(err, FV_EUSAGE, "the text has %lld tokens; %s has positions for %lld", (long long)count, s->name,
+    return fv_fail(err, FV_ESHAPE, "the text has %lld tokens; %s has positions for %lld", (long long)count, s->name,
                    (long long)s->limit);
   int64_t V = 0;
   for (int i = 0; i < m->plan->nsteps; i++)
@@ -78,8 +78,8 @@ static fv_status load_text(fv_input *in, const char *text, fv_error *err) {
   const fv_model *m = in->model;
   size_t bad, n = strlen(text);
   if (!fv_utf8_valid(text, n, &bad))
-    return fv_fail(err, FV_EUSAGE, "the question is not valid UTF-8: byte %zu starts no character", bad);
-  if (text[strspn(text, " \t\r\n")] == '\0') return fv_fail(err, FV_EUSAGE, "the question is empty");
+    return fv_fail(err, FV_EFORMAT, "the question is not valid UTF-8: byte %zu starts no character", bad);
+  if (text[strspn(text, " \t\r\n")] == '\0') return fv_fail(err, FV_EFORMAT, "the question is empty");
   if (!(in->text = fv_strdup(text))) return fv_fail(err, FV_ENOMEM, "no memory");
   fv_encoding e = {0};
   fv_status st = fv_tokenizer_encode(m->tokenizer, text, n, true, &e, err);

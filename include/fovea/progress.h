@@ -1,8 +1,8 @@
 /* The text of a progress line: share done, amount, rate and time left. A pure function; who draws it, and how often,
  * is the caller's affair.
  */
-#ifndef FOVEA_BASE_PROGRESS_H
-#define FOVEA_BASE_PROGRESS_H
+#ifndef FOVEA_PROGRESS_H
+#define FOVEA_PROGRESS_H
 
 #include <stddef.h>
 

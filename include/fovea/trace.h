@@ -1,0 +1,98 @@
+/* Causal tracing: corrupt the input, put single states of the clean run back, and see where the answer returns.
+ *
+ * For every corruption and every draw of its noise there is one corrupted run, and for every cell (site, layer, row) a
+ * run that is the corrupted one with the clean state restored there. All of them are one wave. Source: Meng et al. 2022
+ * (ROME), Palit et al. 2023 for BLIP. One draw is shared by the corrupted run and all its cells.
+ *
+ * A corruption is text: mul-gauss:mean=1,std=5@ADDRESS, add-gauss:std=S@ADDRESS, uniform:S@ADDRESS, scale:F@ADDRESS,
+ * image:FILE, question:TEXT, gray, blur:SIGMA, mask:R0,C0,R1,C1 (image patches, ends included, set to the mean colour).
+ * Draw d takes the next tensor from the stream that starts at the seed, anew for every corruption.
+ */
+#ifndef FOVEA_TRACE_H
+#define FOVEA_TRACE_H
+
+#include "fovea/answer.h"
+#include "fovea/table.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct fv_trace_options {
+  fv_input_options input;     /* the clean input */
+  const char *sample;         /* name in the table, or NULL */
+  const char *const *corrupt; /* corruptions; none: mul-gauss:mean=1,std=5@vision.final */
+  size_t ncorrupt;
+  const char *const *restore; /* addresses without rows; none: every layer's output of the text stacks */
+  size_t nrestore;
+  int64_t window; /* layers restored together: max(0, l - W/2) up to, excluding, min(L, l + (W+1)/2) */
+  int64_t draws;  /* of corruptions with noise; others have one */
+  bool redraw;    /* new noise for the corrupted run and for every cell, rows outside, layers inside */
+  fv_rng_stream stream;
+  int64_t seed;
+  const char *target; /* the answer to follow (its first piece, or id:N); NULL: the clean run's own */
+  size_t memory;      /* bytes for activations, 0: no limit */
+  double check;       /* percent of the runs that are recomputed alone and compared; 0: none */
+} fv_trace_options;
+
+void fv_trace_defaults(fv_trace_options *options);
+
+/* One map of a trace: a site over its rows and layers. Values are averages over `draws` draws and `samples` samples. */
+typedef struct fv_trace_map {
+  size_t corrupt, restore; /* indices into the options' lists */
+  const char *stack, *site;
+  int64_t draw; /* -1: averaged over all */
+  int64_t rows, cols;
+  int64_t *layers;    /* [cols] */
+  char **labels;      /* [rows] */
+  double *prob;       /* [rows, cols] probability of the answer */
+  double *normalised; /* [rows, cols] mean of (prob - low) / (high - low) */
+  double low, high;   /* probability in the corrupted and in the clean run */
+  int64_t samples;
+} fv_trace_map;
+
+typedef struct fv_trace_result {
+  int32_t answer_id; /* of the last sample */
+  char *answer;      /* its piece */
+  int64_t *ids;      /* the question's ids of the last sample */
+  int64_t nids;
+  size_t nmaps;
+  fv_trace_map *maps; /* per corruption, site and draw, then the averages over the draws */
+  int64_t runs;
+  int64_t checked; /* runs recomputed alone with the same bits */
+  fv_cost cost;    /* summed over samples; memory is the largest */
+  int64_t flat;    /* samples and draws whose clean and corrupted probability are equal: not normalised */
+} fv_trace_result;
+
+void fv_trace_release(fv_trace_result *result);
+
+/* Computes and hands every run's row to the sink (order: corruption, draw, site, layer, row). `result` starts zeroed
+ * and may be given to several calls in a row: the maps then average over the samples with the same number of rows. */
+fv_status fv_trace(const fv_model *model, const fv_trace_options *options, fv_sink sink, const fv_progress *progress,
+                   fv_trace_result *result, fv_error *err);
+/* What fv_trace would cost; computes nothing. */
+fv_status fv_trace_cost(const fv_model *model, const fv_trace_options *options, fv_cost *out, fv_error *err);
+
+/* A question to ask of a picture. */
+typedef struct fv_sample {
+  char *name, *image, *question, *gold; /* gold: the answer the data set gives, or NULL */
+} fv_sample;
+typedef struct fv_samples {
+  size_t count;
+  fv_sample *list;
+  size_t nexcluded;
+  char **excluded; /* "row 17 (5882): COCO/...: no such file" */
+} fv_samples;
+/* A COCO-QA style CSV: an unnamed running index, the image id, the question, the answer. Images are
+ * DIR/<12 digits>.jpg (or .png, .jpeg, .webp). words > 0 keeps questions of that many words; limit > 0 stops after so
+ * many. Rows that cannot be used are excluded with the reason; a file without the four columns is an error. */
+fv_status fv_samples_coco_qa(const char *csv, const char *images, int64_t words, int64_t limit, fv_samples *out,
+                             fv_error *err);
+/* Adds to the excluded; name and reason are copied. */
+fv_status fv_samples_exclude(fv_samples *samples, const char *name, const char *reason, fv_error *err);
+void fv_samples_release(fv_samples *samples);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
