@@ -47,7 +47,10 @@ bool fv_mul_size(size_t a, size_t b, size_t *out) { return !__builtin_mul_overfl
 bool fv_add_size(size_t a, size_t b, size_t *out) { return !__builtin_add_overflow(a, b, out); }
 bool fv_mul_i64(int64_t a, int64_t b, int64_t *out) { return !__builtin_mul_overflow(a, b, out); }
 
-void *fv_alloc(size_t n, size_t size) { return calloc(n ? n : 1, size ? size : 1); }
+void *fv_alloc(size_t n, size_t size) {
+  size_t bytes; /* checked here, since a sanitizer stops at a calloc that overflows */
+  return fv_mul_size(n, size, &bytes) ? calloc(bytes ? bytes : 1, 1) : NULL;
+}
 
 void *fv_alloc_aligned(size_t n, size_t size) {
   size_t bytes;

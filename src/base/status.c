@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/bytes.h"
+
 const char *fv_status_text(fv_status status) {
   switch (status) {
 #define CASE(name, value, text) \
@@ -23,6 +25,17 @@ static void trim_utf8(char *text) {
   if (lead >= 0x80 && n - (start - 1) < want) text[start - 1] = '\0';
 }
 
+/* Names and words from files end up in messages, and messages on terminals: control characters and what is not UTF-8
+ * become '?'. */
+static void tame(char *text) {
+  size_t bad;
+  for (char *s = text; !fv_utf8_valid(s, strlen(s), &bad); s += bad) s[bad] = '?';
+  for (unsigned char *s = (unsigned char *)text; *s; s++) {
+    if (*s < 0x20 || *s == 0x7F) *s = '?';
+    if (*s == 0xC2 && s[1] >= 0x80 && s[1] < 0xA0) s[0] = s[1] = '?'; /* U+0080 to U+009F */
+  }
+}
+
 fv_status fv_fail(fv_error *err, fv_status status, const char *format, ...) {
   if (!err) return status;
   va_list args;
@@ -31,6 +44,7 @@ fv_status fv_fail(fv_error *err, fv_status status, const char *format, ...) {
   va_end(args);
   if (n < 0) err->text[0] = '\0';
   if ((size_t)n >= sizeof err->text) trim_utf8(err->text);
+  tame(err->text);
   err->status = status;
   return status;
 }
@@ -43,6 +57,7 @@ fv_status fv_fail_prefix(fv_error *err, fv_status status, const char *format, ..
   int n = vsnprintf(prefix, sizeof prefix, format, args);
   va_end(args);
   if (n < 0) return status;
+  tame(prefix);
   size_t len = strlen(prefix);
   /* The cause matters more than the place: a long prefix is cut, the cause is kept. */
   if (len > sizeof err->text / 3)

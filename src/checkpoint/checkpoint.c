@@ -89,11 +89,6 @@ static int tensor_order(const void *a, const void *b) {
   return strcmp(x->name, y->name);
 }
 
-static int file_order(const void *a, const void *b) {
-  const fv_weight_file *x = a, *y = b;
-  return strcmp(x->path, y->path);
-}
-
 void fv_checkpoint_sort(fv_checkpoint *c) {
   if (c->tensor_count > 0) qsort(c->tensors, c->tensor_count, sizeof *c->tensors, tensor_order);
 }
@@ -119,7 +114,6 @@ static fv_status finish(fv_checkpoint *c, fv_error *err) {
   fv_status st = rename_norms(c, err);
   if (st) return st;
   fv_checkpoint_sort(c);
-  qsort(c->files, c->file_count, sizeof *c->files, file_order);
   for (size_t i = 1; i < c->tensor_count; i++)
     if (strcmp(c->tensors[i - 1].name, c->tensors[i].name) == 0)
       return fv_fail(

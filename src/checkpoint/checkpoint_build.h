@@ -16,8 +16,8 @@ typedef struct fv_weight_file {
 } fv_weight_file;
 
 struct fv_checkpoint {
-  char *where; /* folder or file, for messages */
-  fv_weight_file *files;
+  char *where;           /* folder or file, for messages */
+  fv_weight_file *files; /* in the order of their names, since shards are loaded so */
   size_t file_count, file_capacity;
   fv_tensor *tensors;
   size_t tensor_count, tensor_capacity;

@@ -12,6 +12,7 @@
 #include "checkpoint/checkpoint_build.h"
 
 #define MAX_HEADER ((uint64_t)100000000)
+#define MAX_ITEMS ((size_t)1 << 22)
 
 static const struct {
   const char *name;
@@ -52,6 +53,14 @@ typedef struct header {
   uint64_t bytes;
 } header;
 
+/* Parsed JSON takes some hundred bytes per object, so the parser is not started on a header with more objects, arrays
+ * and items than any checkpoint needs (about eleven per tensor). */
+static bool too_rich(const char *text, size_t n) {
+  size_t count = 0;
+  for (size_t i = 0; i < n; i++) count += text[i] == '{' || text[i] == '[' || text[i] == ',';
+  return count > MAX_ITEMS;
+}
+
 static fv_status open_header(const char *path, const fv_map *map, header *h, fv_error *err) {
   fv_cursor at = {map->data, map->size ? map->data + map->size : map->data};
   const char *hint = fv_foreign_file(map);
@@ -74,6 +83,8 @@ static fv_status open_header(const char *path, const fv_map *map, header *h, fv_
     return fv_fail(err, FV_EFORMAT, "%s: the safetensors header does not start with '{'", path);
   if (!fv_utf8_valid(text, (size_t)n, &bad))
     return fv_fail(err, FV_EFORMAT, "%s: the safetensors header is not UTF-8 at byte %zu", path, bad);
+  if (too_rich(text, (size_t)n))
+    return fv_fail(err, FV_EFORMAT, "%s: the safetensors header lists far more than a checkpoint holds", path);
   fv_status st = fv_json_parse(text, (size_t)n, "safetensors header", &h->json, err);
   if (st) return fv_fail_prefix(err, st, "%s", path);
   h->path = path;

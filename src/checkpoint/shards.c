@@ -11,7 +11,7 @@
 #include "base/json.h"
 #include "checkpoint/checkpoint_build.h"
 
-#define MAX_INDEX ((size_t)256 << 20)
+#define MAX_INDEX ((size_t)64 << 20)
 #define MAX_SHARDS ((size_t)4096)
 
 typedef struct mapping {
@@ -32,7 +32,7 @@ static int by_shard(const void *a, const void *b) {
 }
 
 static bool plain_name(const char *s, size_t n) {
-  if (n == 0 || n > 255 || strlen(s) != n || strcmp(s, ".") == 0 || strcmp(s, "..") == 0) return false;
+  if (n == 0 || n > 255 || strcmp(s, ".") == 0 || strcmp(s, "..") == 0) return false;
   for (size_t i = 0; i < n; i++)
     if (s[i] == '/' || s[i] == '\\' || (unsigned char)s[i] < 0x20 || s[i] == 0x7F) return false;
   return true;

@@ -121,7 +121,7 @@ fv_status fv_tensor_read_f32(const fv_tensor *t, int64_t first, int64_t n, float
         "%s: tensor %s has dtype %s, expected f32, f16, bf16 or f64; a quantised or integer tensor cannot be "
         "used as a weight here",
         t->file, t->name, t->stored);
-  if (first < 0 || n < 0 || first > t->count || n > t->count - first)
+  if (first < 0 || n < 0 || n > t->count - first)
     return fv_fail(err, FV_ESHAPE, "%s: %lld elements from %lld on were asked for of tensor %s, which has %lld",
                    t->file, (long long)n, (long long)first, t->name, (long long)t->count);
   size_t size = fv_dtype_size(t->dtype);

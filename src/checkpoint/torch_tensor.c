@@ -42,12 +42,12 @@ fv_status fv_storage_id_read(const fv_pickle *p, const fv_pickle_value *v, const
   return FV_OK;
 }
 
-/* The tensor inside a Parameter, or the value itself. Arguments are older values, so this ends. */
+/* The tensor inside a Parameter, or the value itself. torch does not nest Parameters; a hostile chain of them would be
+ * walked again for every name that refers to it. */
 static const fv_pickle_value *unwrap(const fv_pickle *p, const fv_pickle_value *v) {
-  const fv_pickle_value *inner;
-  while (v->kind == FV_PICKLE_CALL && v->global->what == FV_PICKLE_PARAMETER && fv_pickle_items(p, v, 1, &inner) == 1)
-    v = inner;
-  return v;
+  const fv_pickle_value *inner = v;
+  if (v->kind == FV_PICKLE_CALL && v->global->what == FV_PICKLE_PARAMETER) fv_pickle_items(p, v, 1, &inner);
+  return inner;
 }
 
 static bool is_tensor(const fv_pickle *p, const fv_pickle_value *v) {

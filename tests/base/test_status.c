@@ -36,6 +36,24 @@ static void cut_text_stays_utf8(void **state) {
   }
 }
 
+static void control_characters_are_shown_as_marks(void **state) {
+  (void)state;
+  fv_error e = {0};
+  fv_fail(&e, FV_EIO,
+          "a\nb\x1b[2Jc\x7F"
+          "d\xC2\x9B"
+          "e\xC3\xA9\xC2\xA0");
+  assert_string_equal(e.text, "a?b?[2Jc?d??e\xC3\xA9\xC2\xA0");
+  fv_fail(&e, FV_EIO, "%s", "\xFFx\xE2\x96y\xC3");
+  assert_string_equal(e.text, "?x??y?");
+  fv_fail(&e, FV_EIO,
+          "a\nb\x1b[2Jc\x7F"
+          "d\xC2\x9B"
+          "e\xC3\xA9\xC2\xA0");
+  fv_fail_prefix(&e, FV_EIO, "p\tq");
+  assert_string_equal(e.text, "p?q: a?b?[2Jc?d??e\xC3\xA9\xC2\xA0");
+}
+
 static void sizes_are_checked(void **state) {
   (void)state;
   size_t n;
@@ -69,6 +87,7 @@ static void utf8_is_strict(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(prefix_keeps_the_cause), cmocka_unit_test(cut_text_stays_utf8),
+                                     cmocka_unit_test(control_characters_are_shown_as_marks),
                                      cmocka_unit_test(sizes_are_checked), cmocka_unit_test(utf8_is_strict)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -135,6 +135,15 @@ static void every_truncation(void **state) {
   craft_truncations("safetensors/model.safetensors", fv_safetensors_load);
 }
 
+static void a_header_that_would_fill_memory(void **state) {
+  size_t n = ((size_t)9 << 20);
+  char *header = malloc(n);
+  memset(header, ',', n);
+  memcpy(header, "{\"a\":[1", 7);
+  refuse_length(*state, n, header, n, 0, FV_EFORMAT, "far more than a checkpoint holds");
+  free(header);
+}
+
 static int setup(void **state) { return (*state = craft_folder()) == NULL; }
 static int teardown(void **state) {
   craft_remove(*state);
@@ -142,8 +151,12 @@ static int teardown(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(headers_that_lie),       cmocka_unit_test(entries_that_lie),
-                                     cmocka_unit_test(spans_that_lie),         cmocka_unit_test(unusual_but_valid),
-                                     cmocka_unit_test(not_safetensors_at_all), cmocka_unit_test(every_truncation)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(headers_that_lie),
+                                     cmocka_unit_test(entries_that_lie),
+                                     cmocka_unit_test(spans_that_lie),
+                                     cmocka_unit_test(unusual_but_valid),
+                                     cmocka_unit_test(not_safetensors_at_all),
+                                     cmocka_unit_test(every_truncation),
+                                     cmocka_unit_test(a_header_that_would_fill_memory)};
   return cmocka_run_group_tests(tests, setup, teardown);
 }

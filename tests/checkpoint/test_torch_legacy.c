@@ -53,6 +53,11 @@ static void the_storages(void **state) {
 #define TWO(a, b) PROTO "}(" TEXT1("v") a TEXT1("w") b "u" STOP
   ACCEPT(MAGIC VERSION SYSTEM TWO(TENSOR_WITH("K\4", "N", "K\0", "K\4"), TENSOR_WITH("K\4", "N", "K\2", "K\2"))
              KEYS FOUR);
+  REFUSE(MAGIC VERSION SYSTEM TWO(
+             TENSOR_WITH("K\4", "N", "K\0", "K\4"),
+             TENSOR_OF("(" TEXT7("storage") "ctorch\nIntStorage\n" TEXT1("0") TEXT3("cpu") "K\4NtQ", "K\0", ")", ")"))
+             KEYS FOUR,
+         FV_EFORMAT, "disagree about the storage");
   REFUSE(MAGIC VERSION SYSTEM TWO(TENSOR_WITH("K\4", "N", "K\0", "K\4"), TENSOR_WITH("K\5", "N", "K\0", "K\4"))
              KEYS FOUR,
          FV_EFORMAT, "disagree about the storage");

@@ -65,6 +65,12 @@ static void the_end_record(void **state) {
   craft_put(&z, z.zip64 + 48, UINT64_MAX, 8);
   zip_refused(FV_EFORMAT, "directory is not where");
   good_zip();
+  craft_put(&z, z.end + 8, 2, 2);
+  craft_put(&z, z.end + 10, 2, 2);
+  craft_put(&z, z.zip64 + 24, 2, 8);
+  craft_put(&z, z.zip64 + 32, 2, 8);
+  zip_refused(FV_EFORMAT, "longer than its entries");
+  good_zip();
   memset(z.bytes + z.end + 8, 0xFF, 4);
   craft_put(&z, z.zip64 + 24, (uint64_t)1 << 60, 8);
   craft_put(&z, z.zip64 + 32, (uint64_t)1 << 60, 8);
@@ -163,6 +169,9 @@ static void tensors_that_lie(void **state) {
   REFUSE(NAMED(TENSOR("K\0", BIG "K\2" PAIR, "K\0K\0" PAIR)), FV_EFORMAT, "too many elements");
   REFUSE(NAMED(TENSOR("K\0", HALF ONE, "K\0" ONE)), FV_EFORMAT, "too many elements");
   REFUSE(NAMED(TENSOR("K\0", "J\0\0\0\x10" ONE, "K\0" ONE)), FV_EFORMAT, "save it with .contiguous()");
+  /* 40 MiB once is granted, twice is not. */
+#define EXPANDED TENSOR("K\0", "J\0\0\xa0\0" ONE, "K\0" ONE)
+  REFUSE(PROTO "}(" TEXT1("v") EXPANDED TEXT1("w") EXPANDED "u" STOP, FV_EFORMAT, "tensor w is a view that would take");
   REFUSE(NAMED(TENSOR(MINUS, ")", ")")), FV_EFORMAT, "no valid offset");
   REFUSE(NAMED(TENSOR("N", ")", ")")), FV_EFORMAT, "no valid offset");
   REFUSE(NAMED(TENSOR("K\0", MINUS ONE, "K\1" ONE)), FV_EFORMAT, "no valid shape");
@@ -175,6 +184,9 @@ static void tensors_that_lie(void **state) {
   REFUSE(NAMED(V2 ")R"), FV_EFORMAT, "unknown number of arguments");
   REFUSE(NAMED(V2 "(NNNNNNNNNtR"), FV_EFORMAT, "unknown number of arguments");
   REFUSE(NAMED(V2 "(NNNNNNtR"), FV_EFORMAT, "storage in an unknown way");
+#define PARAMETER(tensor) "ctorch._utils\n_rebuild_parameter\n" tensor "\x88" ORDERED "\x87R"
+  REFUSE(NAMED(PARAMETER(PARAMETER(GOOD))), FV_EFORMAT, "no tensors");
+  REFUSE(PROTO "ctorch._utils\n_rebuild_parameter\n)R" STOP, FV_EUNSUPPORTED, "holds an object");
   REFUSE(PROTO "}N" GOOD "s" STOP, FV_EUNSUPPORTED, "saved under None");
   REFUSE(PROTO "}X\2\0\0\0\xFF\xFF" GOOD "s" STOP, FV_EFORMAT, "??");
   REFUSE(PROTO "K\1" STOP, FV_EUNSUPPORTED, "holds an integer");
@@ -184,6 +196,10 @@ static void tensors_that_lie(void **state) {
 static void storages_that_lie(void **state) {
   (void)state;
   REFUSE(NAMED(TENSOR_OF(STORAGE_OF(FLOATS, "K\3"), "K\0", ")", ")")), FV_EFORMAT, "16 bytes, expected 3 elements");
+  REFUSE(NAMED(TENSOR_OF(STORAGE_OF(FLOATS, "K\5"), "K\0", ")", ")")), FV_EFORMAT, "16 bytes, expected 5 elements");
+#define BYTES STORAGE_OF("ctorch\nByteStorage\n", "K\x10")
+  ACCEPT(NAMED(TENSOR_OF(BYTES, "K\0", "K\x10" ONE, "K\1" ONE)));
+  REFUSE(NAMED(TENSOR_OF(BYTES, "K\0", "K\x11" ONE, "K\1" ONE)), FV_EFORMAT, "beyond");
   REFUSE(NAMED(TENSOR_OF(STORAGE_OF(FLOATS, HALF), "K\0", ")", ")")), FV_EFORMAT, "16 bytes, expected");
   REFUSE(NAMED(TENSOR_OF(STORAGE_OF("ctorch\nHalfStorage\n", "K\4"), "K\0", ")", ")")), FV_EFORMAT, "HalfStorage");
   REFUSE(NAMED(TENSOR_OF(STORAGE_OF(FLOATS, MINUS), "K\0", ")", ")")), FV_EFORMAT, "unknown way");
@@ -210,7 +226,7 @@ static void unusual_but_valid(void **state) {
   ACCEPT(NAMED(TENSOR("K\0", "K\1K\4" PAIR, BIG "K\1" PAIR))); /* the stride of one row means nothing */
   ACCEPT(NAMED(TENSOR("K\0", "M\0\x10" ONE, "K\0" ONE)));
   ACCEPT(NAMED(TENSOR("K\0", "ctorch\nSize\nK\2K\2" PAIR ONE "R", "K\1K\2" PAIR)));
-  ACCEPT(NAMED("ctorch._utils\n_rebuild_parameter\n" GOOD "\x88" ORDERED "\x87R"));
+  ACCEPT(NAMED(PARAMETER(GOOD)));
   ACCEPT(NAMED("ctorch._utils\n_rebuild_parameter_with_state\n(" GOOD "\x88" ORDERED "}tR"));
   ACCEPT(PROTO "(K\1" GOOD "t" STOP);
 }
