@@ -1,8 +1,7 @@
 /* Pixel values against the Pillow-based processors of transformers, bit for bit. */
 #include "image/image_vectors.h"
 
-#include <openssl/evp.h>
-
+#include "base/sha256.h"
 #include "image/preprocess.h"
 
 static void expect_floats(const char *what, const float *got, const uint8_t *blob, int64_t n) {
@@ -15,11 +14,8 @@ static void expect_floats(const char *what, const float *got, const uint8_t *blo
 }
 
 static void expect_sha256(const char *what, const float *got, int64_t n, const char *hex) {
-  unsigned char digest[EVP_MAX_MD_SIZE];
-  unsigned size = 0;
-  char text[65] = "";
-  assert_int_equal(EVP_Digest(got, (size_t)n * 4, digest, &size, EVP_sha256(), NULL), 1);
-  for (unsigned i = 0; i < size; i++) snprintf(text + 2 * i, 3, "%02x", digest[i]);
+  char text[FV_SHA256_HEX];
+  assert_int_equal(fv_sha256_bytes(got, (size_t)n * 4, text, NULL), FV_OK);
   if (strcmp(text, hex) != 0) fail_msg("%s: sha256 %s, expected %s", what, text, hex);
 }
 
