@@ -11,7 +11,7 @@
 #include <stdbool.h>
 
 #include "kernel/attend_room.h"
-#include "kernel/table.h"
+#include "kernel/isa_table.h"
 #include "kernel/vec.h"
 
 /* Queries x vectors held in registers: tall tiles for many queries, long ones for few. */

@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "kernel/table.h"
+#include "kernel/isa_table.h"
 
 #define FV_BLOCKS_MAX 8 /* packed blocks of keys in the pass-through buffer */
 

@@ -9,8 +9,8 @@
 #include <pthread.h>
 
 #include "kernel/dnnl_compat.h"
+#include "kernel/isa_table.h"
 #include "kernel/kernel.h"
-#include "kernel/table.h"
 
 typedef struct fv_matmul_family fv_matmul_family;
 

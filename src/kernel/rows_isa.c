@@ -1,5 +1,5 @@
 /* Row operations on vectors: activations, norms, sums, products, rotary embedding. Compiled per instruction set. */
-#include "kernel/table.h"
+#include "kernel/isa_table.h"
 #include "kernel/vec.h"
 
 VINLINE vf act_gelu(vf x) { return 0.5f * x * (1.0f + verf(x * 0.707106781f)); }

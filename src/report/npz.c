@@ -5,12 +5,12 @@
 #include "base/bytes.h"
 #include "base/files.h"
 #include "fovea/table.h"
-#include "report/zip.h"
+#include "report/zip_write.h"
 
 struct fv_npz {
   fv_outfile *file;
   char *path;
-  fv_zip zip;
+  fv_zip_writer zip;
 };
 
 fv_status fv_npz_open(const char *path, fv_npz **out, fv_error *err) {
@@ -25,13 +25,13 @@ fv_status fv_npz_open(const char *path, fv_npz **out, fv_error *err) {
     free(z);
     return st;
   }
-  z->zip = (fv_zip){.stream = fv_outfile_stream(z->file), .path = z->path};
+  z->zip = (fv_zip_writer){.stream = fv_outfile_stream(z->file), .path = z->path};
   *out = z;
   return FV_OK;
 }
 
 static void npz_free(fv_npz *z) {
-  fv_zip_release(&z->zip);
+  fv_zip_write_release(&z->zip);
   free(z->path);
   free(z);
 }
@@ -43,7 +43,7 @@ void fv_npz_abort(fv_npz *z) {
 }
 
 fv_status fv_npz_commit(fv_npz *z, fv_error *err) {
-  fv_status st = fv_zip_finish(&z->zip, err);
+  fv_status st = fv_zip_write_finish(&z->zip, err);
   if (st)
     fv_outfile_abort(z->file);
   else
@@ -140,7 +140,7 @@ fv_status fv_npz_add(fv_npz *z, const char *name, fv_npy type, size_t ndim, cons
     return free(text), fv_fail(err, FV_ESHAPE, "%s: %s is too large", z->path, name);
   size_t header_size = npy_header(header, descr, ndim, shape);
   char *member = fv_format("%s.npy", name);
-  fv_status st = member ? fv_zip_add(&z->zip, member, header, header_size, data, size, err)
+  fv_status st = member ? fv_zip_write_add(&z->zip, member, header, header_size, data, size, err)
                         : fv_fail(err, FV_ENOMEM, "%s: no memory for %s", z->path, name);
   free(member);
   free(text);

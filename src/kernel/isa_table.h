@@ -4,8 +4,8 @@
  * function is pure: it reads its arguments and writes its output, and its arithmetic depends only on the row's width.
  * Tables are constant data; threads may share them.
  */
-#ifndef FOVEA_KERNEL_TABLE_H
-#define FOVEA_KERNEL_TABLE_H
+#ifndef FOVEA_KERNEL_ISA_TABLE_H
+#define FOVEA_KERNEL_ISA_TABLE_H
 
 #include <stdint.h>
 

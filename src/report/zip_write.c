@@ -1,4 +1,4 @@
-#include "report/zip.h"
+#include "report/zip_write.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +19,7 @@ static void put(record *r, uint32_t value, size_t bytes) {
 enum { VERSION = 20, UTF8_NAMES = 0x800, STORED = 0, TIME = 0, DATE = (1980 - 1980) << 9 | 1 << 5 | 1 };
 
 /* The fields that the local header and the directory share, from the flags to the length of the extra field. */
-static void put_common(record *r, const fv_zip_member *m) {
+static void put_common(record *r, const fv_zip_write_member *m) {
   put(r, VERSION, 2);
   put(r, UTF8_NAMES, 2);
   put(r, STORED, 2);
@@ -42,8 +42,8 @@ static uint32_t crc_of(uint32_t crc, const void *data, size_t n) {
   return crc;
 }
 
-fv_status fv_zip_add(fv_zip *z, const char *name, const void *head, size_t head_size, const void *body,
-                     size_t body_size, fv_error *err) {
+fv_status fv_zip_write_add(fv_zip_writer *z, const char *name, const void *head, size_t head_size, const void *body,
+                           size_t body_size, fv_error *err) {
   for (size_t i = 0; i < z->count; i++)
     if (strcmp(z->members[i].name, name) == 0)
       return fv_fail(err, FV_ECONFLICT, "%s: the member %s is already there", z->path, name);
@@ -54,8 +54,8 @@ fv_status fv_zip_add(fv_zip *z, const char *name, const void *head, size_t head_
                    name);
   if (!fv_grow(&z->members, &z->capacity, z->count + 1, sizeof *z->members))
     return fv_fail(err, FV_ENOMEM, "%s: no memory for the member %s", z->path, name);
-  fv_zip_member *m = &z->members[z->count];
-  *m = (fv_zip_member){.name = fv_strdup(name), .size = (uint32_t)size, .offset = (uint32_t)z->offset};
+  fv_zip_write_member *m = &z->members[z->count];
+  *m = (fv_zip_write_member){.name = fv_strdup(name), .size = (uint32_t)size, .offset = (uint32_t)z->offset};
   if (!m->name) return fv_fail(err, FV_ENOMEM, "%s: no memory for the member %s", z->path, name);
   z->count++;
   m->crc = crc_of(crc_of((uint32_t)crc32(0, NULL, 0), head, head_size), body, body_size);
@@ -70,10 +70,10 @@ fv_status fv_zip_add(fv_zip *z, const char *name, const void *head, size_t head_
   return ferror(z->stream) ? fv_fail(err, FV_EIO, "%s: cannot write; is the disk full?", z->path) : FV_OK;
 }
 
-fv_status fv_zip_finish(fv_zip *z, fv_error *err) {
+fv_status fv_zip_write_finish(fv_zip_writer *z, fv_error *err) {
   uint64_t start = z->offset, size = 0;
   for (size_t i = 0; i < z->count; i++) {
-    const fv_zip_member *m = &z->members[i];
+    const fv_zip_write_member *m = &z->members[i];
     record r = {0};
     put(&r, 0x02014B50, 4);
     put(&r, VERSION, 2); /* made by */
@@ -102,7 +102,7 @@ fv_status fv_zip_finish(fv_zip *z, fv_error *err) {
   return ferror(z->stream) ? fv_fail(err, FV_EIO, "%s: cannot write; is the disk full?", z->path) : FV_OK;
 }
 
-void fv_zip_release(fv_zip *z) {
+void fv_zip_write_release(fv_zip_writer *z) {
   for (size_t i = 0; i < z->count; i++) free(z->members[i].name);
   free(z->members);
   z->members = NULL;
