@@ -55,6 +55,7 @@ typedef struct fv_site_info {
 
 } fv_site_info;
 size_t fv_model_sites(const fv_model *model);
+/* aliases: other tools' names, separated by ", "; those that do not fit are left out. */
 fv_status fv_model_site(const fv_model *model, size_t index, fv_site_info *out, char *aliases, size_t aliases_size,
                         fv_error *err);
 
@@ -63,7 +64,8 @@ typedef struct fv_tensor_info {
   const char *name, *dtype, *file;
   int rank;
   const int64_t *shape;
-  bool used; /* some step of the plan reads it */
+  bool used;     /* some step of the plan reads it */
+  bool harmless; /* a buffer that older checkpoints carry: position_ids, inv_freq */
 } fv_tensor_info;
 size_t fv_model_tensors(const fv_model *model);
 fv_tensor_info fv_model_tensor(const fv_model *model, size_t index);

@@ -1,4 +1,4 @@
-#include "base/tensorfile.h"
+#include "fovea/tensors.h"
 
 #include <jansson.h>
 #include <stdlib.h>

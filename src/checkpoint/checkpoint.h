@@ -19,7 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/tensorfile.h"
+#include "fovea/tensors.h"
 #include "fovea/status.h"
 
 typedef enum fv_dtype {

@@ -161,15 +161,15 @@ fv_stack_info fv_model_stack(const fv_model *m, int index) {
 
 size_t fv_model_tensors(const fv_model *m) { return fv_checkpoint_count(m->checkpoint); }
 
-fv_tensor_info fv_model_tensor(const fv_model *m, size_t index) {
-  const fv_tensor *t = fv_checkpoint_at(m->checkpoint, index);
-  return (fv_tensor_info){t->name, fv_dtype_name(t->dtype), t->file, t->rank, t->shape, m->tensor_used[index]};
-}
-
 static bool harmless(const char *name) {
   const char *dot = strrchr(name, '.');
   const char *last = dot ? dot + 1 : name;
   return strcmp(last, "position_ids") == 0 || strcmp(last, "inv_freq") == 0;
+}
+
+fv_tensor_info fv_model_tensor(const fv_model *m, size_t index) {
+  const fv_tensor *t = fv_checkpoint_at(m->checkpoint, index);
+  return (fv_tensor_info){t->name, fv_dtype_name(t->dtype), t->file, t->rank, t->shape, m->tensor_used[index], harmless(t->name)};
 }
 
 size_t fv_model_unused(const fv_model *m) {

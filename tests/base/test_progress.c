@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "base/progress.h"
+#include "fovea/progress.h"
 
 static void check(double done, double total, double seconds, const char *expected) {
   char line[256];

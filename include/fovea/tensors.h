@@ -5,8 +5,8 @@
  * contents give equal files. The file appears complete or not at all. Ownership: nothing is kept; the caller's data is
  * only read. Threads: any.
  */
-#ifndef FOVEA_BASE_TENSORFILE_H
-#define FOVEA_BASE_TENSORFILE_H
+#ifndef FOVEA_TENSORS_H
+#define FOVEA_TENSORS_H
 
 #include <stddef.h>
 #include <stdint.h>

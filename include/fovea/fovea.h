@@ -1,0 +1,19 @@
+/* Everything: the public interface of libfovea. */
+#ifndef FOVEA_FOVEA_H
+#define FOVEA_FOVEA_H
+
+#include "fovea/address.h"
+#include "fovea/answer.h"
+#include "fovea/input.h"
+#include "fovea/machine.h"
+#include "fovea/model.h"
+#include "fovea/plot.h"
+#include "fovea/progress.h"
+#include "fovea/status.h"
+#include "fovea/table.h"
+#include "fovea/tensors.h"
+#include "fovea/trace.h"
+#include "fovea/verify.h"
+#include "fovea/wave.h"
+
+#endif
