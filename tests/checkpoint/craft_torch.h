@@ -28,13 +28,14 @@ typedef struct crafted_entry {
   const char *name;
   const void *data;
   size_t size;
+  bool wide; /* sizes and offset only in a zip64 extra field, as beyond 4 GiB */
 } crafted_entry;
 
 enum { MAX_CRAFTED = 8 };
 typedef struct crafted_zip {
   uint8_t bytes[1 << 16];
   size_t size;
-  size_t local[MAX_CRAFTED], data[MAX_CRAFTED], central[MAX_CRAFTED]; /* offsets, to bend fields */
+  size_t local[MAX_CRAFTED], data[MAX_CRAFTED], central[MAX_CRAFTED], extra[MAX_CRAFTED]; /* offsets, to bend fields */
   size_t zip64, locator, end;
 } crafted_zip;
 
@@ -75,12 +76,20 @@ static inline void craft_zip(crafted_zip *z, const crafted_entry *entries, size_
   for (size_t i = 0; i < n; i++) {
     z->central[i] = z->size;
     craft_append(z, "PK\1\2\0\0\0\0\x08\x08\0\0\0\0\0\0\0\0\0\0", 20);
-    craft_number(z, entries[i].size, 4);
-    craft_number(z, entries[i].size, 4);
+    bool wide = entries[i].wide;
+    craft_number(z, wide ? UINT32_MAX : entries[i].size, 4);
+    craft_number(z, wide ? UINT32_MAX : entries[i].size, 4);
     craft_number(z, strlen(entries[i].name), 2);
-    craft_append(z, "\0\0\0\0\0\0\0\0\0\0\0\0", 12);
-    craft_number(z, z->local[i], 4);
+    craft_number(z, wide ? 32 : 0, 2);
+    craft_append(z, "\0\0\0\0\0\0\0\0\0\0", 10);
+    craft_number(z, wide ? UINT32_MAX : z->local[i], 4);
     craft_append(z, entries[i].name, strlen(entries[i].name));
+    z->extra[i] = z->size;
+    if (!wide) continue;
+    craft_append(z, "FB\0\0\1\0\x18", 8); /* an unknown field of no bytes, then field 1 of 24 */
+    craft_number(z, entries[i].size, 8);
+    craft_number(z, entries[i].size, 8);
+    craft_number(z, z->local[i], 8);
   }
   size_t bytes = z->size - directory;
   if (zip64) {
@@ -107,7 +116,8 @@ static inline void craft_zip(crafted_zip *z, const crafted_entry *entries, size_
 /* a/data.pkl with the given pickle and a/data/0 with four floats 1, 2, 3, 4. */
 static inline void craft_torch(crafted_zip *z, const void *pickle, size_t n) {
   static const float four[4] = {1, 2, 3, 4};
-  const crafted_entry entries[] = {{"a/data.pkl", pickle, n}, {"a/data/0", four, 16}, {"a/version", "3\n", 2}};
+  const crafted_entry entries[] = {
+      {"a/data.pkl", pickle, n, false}, {"a/data/0", four, 16, false}, {"a/version", "3\n", 2, false}};
   craft_zip(z, entries, 3, true);
 }
 

@@ -22,7 +22,7 @@ static void the_good_one(void **state) {
   good_zip();
   assert_int_equal(craft_load(z.bytes, z.size, fv_torch_zip_load, NULL), FV_OK);
   /* Without zip64 records, and with an archive comment. */
-  const crafted_entry entries[] = {{"a/data.pkl", PROTO "}" STOP, 4}};
+  const crafted_entry entries[] = {{"a/data.pkl", PROTO "}" STOP, 4, false}};
   craft_zip(&z, entries, 1, false);
   zip_refused(FV_EFORMAT, "no tensors");
   good_zip();
@@ -117,24 +117,54 @@ static void the_entries(void **state) {
   zip_refused(FV_EFORMAT, "overlap");
 }
 
+static void wide_zip(void) {
+  static const float four[4] = {1, 2, 3, 4};
+  const crafted_entry entries[] = {{"a/data.pkl", NAMED(GOOD), sizeof NAMED(GOOD) - 1, true},
+                                   {"a/data/0", four, 16, true}};
+  craft_zip(&z, entries, 2, true);
+}
+
+/* The 64-bit fields of entries beyond 4 GiB. */
+static void wide_entries(void **state) {
+  (void)state;
+  wide_zip();
+  fv_error e = {0};
+  if (craft_load(z.bytes, z.size, fv_torch_zip_load, &e)) fail_msg("%s", e.text);
+  craft_put(&z, z.extra[1] + 4, 2, 2); /* field 2 instead of 1 */
+  zip_refused(FV_EFORMAT, "entry of its directory is broken");
+  wide_zip();
+  craft_put(&z, z.extra[1] + 6, 16, 2); /* too short for the offset */
+  zip_refused(FV_EFORMAT, "entry of its directory is broken");
+  wide_zip();
+  craft_put(&z, z.extra[1] + 8, 15, 8);
+  zip_refused(FV_EFORMAT, "two sizes");
+  wide_zip();
+  craft_put(&z, z.extra[1] + 8, UINT64_MAX - 8, 8);
+  craft_put(&z, z.extra[1] + 16, UINT64_MAX - 8, 8);
+  zip_refused(FV_EFORMAT, "beyond the file");
+  wide_zip();
+  craft_put(&z, z.extra[1] + 24, UINT64_MAX - 8, 8);
+  zip_refused(FV_EFORMAT, "outside of the file");
+}
+
 static void archives_that_are_something_else(void **state) {
   (void)state;
-  const crafted_entry none[] = {{"a/other", "x", 1}};
+  const crafted_entry none[] = {{"a/other", "x", 1, false}};
   craft_zip(&z, none, 1, true);
   zip_refused(FV_EFORMAT, "without data.pkl");
-  const crafted_entry two[] = {{"a/data.pkl", "x", 1}, {"b/data.pkl", "x", 1}};
+  const crafted_entry two[] = {{"a/data.pkl", "x", 1, false}, {"b/data.pkl", "x", 1, false}};
   craft_zip(&z, two, 2, true);
   zip_refused(FV_EFORMAT, "two data.pkl");
-  const crafted_entry same[] = {{"a/data.pkl", "x", 1}, {"a/data.pkl", "y", 1}};
+  const crafted_entry same[] = {{"a/data.pkl", "x", 1, false}, {"a/data.pkl", "y", 1, false}};
   craft_zip(&z, same, 2, true);
   zip_refused(FV_EFORMAT, "one name");
-  const crafted_entry script[] = {{"a/data.pkl", "x", 1}, {"a/constants.pkl", "x", 1}};
+  const crafted_entry script[] = {{"a/data.pkl", "x", 1, false}, {"a/constants.pkl", "x", 1, false}};
   craft_zip(&z, script, 2, true);
   zip_refused(FV_EUNSUPPORTED, "TorchScript");
-  const crafted_entry big[] = {{"a/data.pkl", "x", 1}, {"a/byteorder", "big", 3}};
+  const crafted_entry big[] = {{"a/data.pkl", "x", 1, false}, {"a/byteorder", "big", 3, false}};
   craft_zip(&z, big, 2, true);
   zip_refused(FV_EUNSUPPORTED, "little-endian");
-  const crafted_entry trailing[] = {{"a/data.pkl", PROTO "}" STOP "x", 5}};
+  const crafted_entry trailing[] = {{"a/data.pkl", PROTO "}" STOP "x", 5, false}};
   craft_zip(&z, trailing, 1, true);
   zip_refused(FV_EFORMAT, "1 bytes follow the end of its pickle");
   craft_zip(&z, NULL, 0, true);
@@ -297,6 +327,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(the_good_one),
                                      cmocka_unit_test(the_end_record),
                                      cmocka_unit_test(the_entries),
+                                     cmocka_unit_test(wide_entries),
                                      cmocka_unit_test(archives_that_are_something_else),
                                      cmocka_unit_test(tensors_that_lie),
                                      cmocka_unit_test(storages_that_lie),
