@@ -9,9 +9,9 @@ extern "C" {
 #endif
 
 typedef struct fv_machine {
-  double matmul;  /* float32 operations per second of a large matrix product with the model's threads */
-  double small;   /* the same for a product of few rows */
-  double memory;  /* bytes per second read from memory */
+  double matmul; /* float32 operations per second of a large matrix product with the model's threads */
+  double small;  /* the same for a product of few rows */
+  double memory; /* bytes per second read from memory */
 } fv_machine;
 
 /* Takes about `seconds` (0: 0.1 s). */

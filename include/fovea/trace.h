@@ -25,9 +25,10 @@ typedef struct fv_trace_options {
   size_t ncorrupt;
   const char *const *restore; /* addresses without rows; none: every layer's output of the text stacks */
   size_t nrestore;
-  int64_t window; /* layers restored together: max(0, l - W/2) up to, excluding, min(L, l + (W+1)/2) */
-  int64_t draws;  /* of corruptions with noise; others have one */
-  bool redraw;    /* new noise for the corrupted run and for every cell, rows outside, layers inside */
+  int64_t window;      /* layers restored together: max(0, l - W/2) up to, excluding, min(L, l + (W+1)/2) */
+  int64_t draws;       /* of corruptions with noise; others have one */
+  int64_t layer_start; /* cells of lower layers are left out */
+  bool redraw;         /* new noise for the corrupted run and for every cell, rows outside, layers inside */
   fv_rng_stream stream;
   int64_t seed;
   const char *target; /* the answer to follow (its first piece, or id:N); NULL: the clean run's own */

@@ -22,8 +22,8 @@ typedef struct fv_verdict {
 typedef fv_status (*fv_verdict_fn)(void *user, const fv_verdict *verdict, fv_error *err);
 
 /* Calls fn for every comparison, in the order of the plan; *failed counts those outside the tolerance. */
-fv_status fv_verify(const fv_model *model, const char *dir, double tolerance, fv_verdict_fn fn, void *user, int64_t *failed,
-                    fv_error *err);
+fv_status fv_verify(const fv_model *model, const char *dir, double tolerance, fv_verdict_fn fn, void *user,
+                    int64_t *failed, fv_error *err);
 
 #ifdef __cplusplus
 }

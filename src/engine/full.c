@@ -229,7 +229,9 @@ fv_status fv_run_full(fv_wave *w, int run, fv_logits_fn fn, void *user, fv_error
   if (!wanted) return fv_fail(err, FV_ENOMEM, "no memory");
   wanted[p->output] = fn != NULL;
   full f = {.w = w, .run = &w->runs[run], .index = run, .wanted = wanted, .deliver = true};
+  w->silent = true;
   fv_status st = run_alone(&f, err);
+  w->silent = false;
   int64_t T = rows_of(&f, p->output), V = p->steps[p->output].width;
   if (!st && fn && f.slot[p->output]) st = fn(user, run, f.slot[p->output] + (T - 1) * V, V, err);
   full_release(&f);

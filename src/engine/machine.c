@@ -16,8 +16,8 @@ static double now(void) {
 enum { SIDE = 1024, ROWS = 512, FEW = 16 };
 
 /* Best rate of repeated products of n rows with a SIDE x SIDE matrix. */
-static fv_status measure_product(fv_kernels *k, const fv_linear *l, int64_t n, const float *const *x, float *y, void *scratch,
-                                 double seconds, double *rate, fv_error *err) {
+static fv_status measure_product(fv_kernels *k, const fv_linear *l, int64_t n, const float *const *x, float *y,
+                                 void *scratch, double seconds, double *rate, fv_error *err) {
   double start = now(), best = 1e9;
   for (int i = 0; i < 3 || now() - start < seconds; i++) {
     double t = now();
@@ -68,8 +68,8 @@ fv_status fv_machine_measure(const fv_model *m, double seconds, fv_machine *out,
   return st;
 }
 
-/* Large products dominate; attention, norms and activations take about as long again as a quarter of them. Packing reads
- * every weight and writes it twice. */
+/* Large products dominate; attention, norms and activations take about as long again as a quarter of them. Packing
+ * reads every weight and writes it twice. */
 double fv_machine_predict(const fv_machine *machine, const fv_cost *cost) {
   return 1.35 * cost->flops / machine->matmul + 6.0 * (double)cost->weights / machine->memory + 0.01;
 }

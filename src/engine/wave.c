@@ -158,7 +158,7 @@ fv_status fv_read_row(fv_wave *w, fv_read *r, int64_t index, const float *x, fv_
   run->best_id = 0;
   for (int64_t v = 1; run->keep && v < r->width; v++)
     if (x[v] > x[run->best_id]) run->best_id = (int32_t)v;
-  return r->fn ? r->fn(r->user, r->run, x, r->width, err) : FV_OK;
+  return r->fn && !w->silent ? r->fn(r->user, r->run, x, r->width, err) : FV_OK;
 }
 
 void fv_read_keys(const fv_read *r, int64_t index, int64_t head, const float *keys) {

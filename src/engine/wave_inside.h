@@ -84,6 +84,7 @@ struct fv_wave {
   size_t reads_room;
   fv_rng rng;
   bool computed;
+  bool silent; /* a run is recomputed: its readouts are not called again */
   /* The slice of the current pass. */
   int64_t *words;   /* per space: words of the widest run */
   size_t *set_base; /* per step: first word of its sets, one set per run */

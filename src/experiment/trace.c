@@ -75,6 +75,17 @@ static fv_status check_options(const fv_trace_options *o, fv_error *err) {
   return FV_OK;
 }
 
+static void drop_lower_layers(restore *r, int64_t start) {
+  size_t kept = 0;
+  for (size_t i = 0; i < r->ncells; i++) {
+    if (r->cells[i].layer >= start)
+      r->cells[kept++] = r->cells[i];
+    else
+      fv_selection_release(&r->cells[i]);
+  }
+  r->ncells = kept;
+}
+
 static fv_status resolve_restore(tracer *t, const char *address, restore *r, fv_error *err) {
   if (strchr(address, '@'))
     return fv_fail(err, FV_EUSAGE, "restore \"%s\": rows are not given here; every row is a cell", address);
@@ -88,6 +99,10 @@ static fv_status resolve_restore(tracer *t, const char *address, restore *r, fv_
     return fv_fail(err, FV_EUSAGE, "restore \"%s\": scores and patterns are not states of rows", address);
   r->T = first->T;
   if (first->layer < 0) return FV_OK;
+  drop_lower_layers(r, t->o.layer_start);
+  if (r->ncells == 0)
+    return fv_fail(err, FV_EUSAGE, "restore \"%s\" has no layer from %lld on", address, (long long)t->o.layer_start);
+  first = &r->cells[0];
   char *every = fv_format("%.*s*.%s%s", (int)(strchr(first->address, '.') + 1 - first->address), first->address,
                           first->site, address + strcspn(address, "#:"));
   st = every ? fv_address_resolve(t->model, t->clean_input, every, &r->all, &r->nall, err) : no_memory(err);

@@ -82,10 +82,12 @@ static fv_status compare_sites(verifier *v, const fv_input *in, const fv_checkpo
     if (st) break;
     int64_t values = sites[i].s->nrows * sites[i].s->width;
     if (sites[i].t->dtype != FV_DTYPE_F32 || values != sites[i].t->count)
-      st = fv_fail(err, FV_ESHAPE, "%s: tensor %s holds %lld %s values, the site has %lld F32", sites[i].t->file, sites[i].t->name,
-                   (long long)sites[i].t->count, fv_dtype_name(sites[i].t->dtype), (long long)values);
-    else if (!(sites[i].got = fv_alloc((size_t)values, sizeof(float)))) st = fv_fail(err, FV_ENOMEM, "no memory");
-    else st = fv_wave_read(w, run, sites[i].s, sites[i].got, err);
+      st = fv_fail(err, FV_ESHAPE, "%s: tensor %s holds %lld %s values, the site has %lld F32", sites[i].t->file,
+                   sites[i].t->name, (long long)sites[i].t->count, fv_dtype_name(sites[i].t->dtype), (long long)values);
+    else if (!(sites[i].got = fv_alloc((size_t)values, sizeof(float))))
+      st = fv_fail(err, FV_ENOMEM, "no memory");
+    else
+      st = fv_wave_read(w, run, sites[i].s, sites[i].got, err);
   }
   if (!st) st = fv_wave_compute(w, NULL, err);
   if (!st) qsort(sites, n, sizeof *sites, by_plan);
@@ -143,11 +145,13 @@ static fv_status compare_answer(verifier *v, const fv_input *in, const json_t *w
 static fv_status verify_case(verifier *v, const json_t *one, const char *where, fv_error *err) {
   const char *image, *question, *tensors;
   fv_status st;
-  if ((st = fv_json_string(one, "name", "?", where, &v->sample, err)) || (st = fv_json_string(one, "image", NULL, where, &image, err)) ||
+  if ((st = fv_json_string(one, "name", "?", where, &v->sample, err)) ||
+      (st = fv_json_string(one, "image", NULL, where, &image, err)) ||
       (st = fv_json_string(one, "question", NULL, where, &question, err)) ||
       (st = fv_json_string(one, "tensors", NULL, where, &tensors, err)))
     return st;
-  char *image_path = image ? fv_path_join(v->dir, image) : NULL, *tensors_path = tensors ? fv_path_join(v->dir, tensors) : NULL;
+  char *image_path = image ? fv_path_join(v->dir, image) : NULL,
+       *tensors_path = tensors ? fv_path_join(v->dir, tensors) : NULL;
   fv_input_options o;
   fv_input *in = NULL;
   fv_checkpoint *file = NULL;
@@ -165,7 +169,8 @@ static fv_status verify_case(verifier *v, const json_t *one, const char *where, 
   return st;
 }
 
-fv_status fv_verify(const fv_model *model, const char *dir, double tolerance, fv_verdict_fn fn, void *user, int64_t *failed, fv_error *err) {
+fv_status fv_verify(const fv_model *model, const char *dir, double tolerance, fv_verdict_fn fn, void *user,
+                    int64_t *failed, fv_error *err) {
   verifier v = {.model = model, .dir = dir, .tolerance = tolerance, .fn = fn, .user = user};
   char *path = fv_path_join(dir, "cases.json");
   json_t *root = NULL;

@@ -1,0 +1,114 @@
+/* The command line: options, sessions, and what the commands share. Uses the public headers only.
+ *
+ * Options have one definition each, in options.c; a command names those it takes. Help, the man page and the checks
+ * come from the same tables. Results are collected in memory and reach standard output only when the whole run
+ * succeeded.
+ */
+#ifndef FOVEA_CLI_H
+#define FOVEA_CLI_H
+
+#include <stdio.h>
+
+#include "fovea/fovea.h"
+
+typedef struct cli_list {
+  const char **items;
+  size_t count;
+} cli_list;
+
+typedef struct cli_args {
+  const char *model; /* the first positional argument, resolved by session_open; NULL when the command takes none */
+  const char *topic; /* of help */
+  /* input */
+  const char *image, *question, *prompt, *from_image, *from_question, *from_prompt, *pillow;
+  bool exif;
+  /* output */
+  bool json;
+  const char *csv, *npz, *plot, *save, *show;
+  /* engine */
+  int64_t seed, threads;
+  const char *rng, *compute;
+  size_t memory;
+  double check;
+  bool dry_run;
+  /* ask, edit */
+  int64_t generate, top;
+  cli_list do_, read;
+  bool in_order, generated;
+  /* info */
+  bool sites, plan, tensors;
+  /* tokens */
+  const char *jsonl;
+  bool decode, keep_special;
+  /* trace */
+  cli_list corrupt, restore;
+  int64_t window, draws, layer_start, words, limit, avg_divisor;
+  bool redraw, only_correct, serif, hide_last_tick;
+  const char *target, *value, *facet, *colors, *samples, *images, *labels, *feature_range;
+  double vmin, vmax;
+  /* verify, bench */
+  const char *vectors;
+  double tolerance;
+} cli_args;
+
+/* What a command runs in. */
+typedef struct cli_session {
+  const cli_args *args;
+  FILE *out; /* becomes standard output at the end of a successful run */
+  fv_model *model;
+  char path[4096];
+  fv_error err;
+} cli_session;
+
+typedef struct cli_command {
+  const char *name, *summary, *details;
+  bool takes_model;
+  const char *options; /* names, separated by spaces */
+  fv_status (*run)(cli_session *s);
+} cli_command;
+
+extern const cli_command command_info, command_ask, command_tokens, command_trace, command_edit, command_verify,
+    command_bench, command_help;
+const cli_command *command_at(int i); /* NULL behind the last */
+const cli_command *command_find(const char *name);
+
+/* options.c: fills args; FV_EUSAGE with a sentence. */
+fv_status options_parse(const cli_command *c, int argc, char **argv, cli_args *out, fv_error *err);
+void options_release(cli_args *a);
+/* Writes one line per option of the command; roff for the man page. */
+void options_describe(const cli_command *c, FILE *out, bool roff);
+
+/* session.c */
+fv_status session_open(cli_session *s);
+fv_status session_input(cli_session *s, const char *image, const char *question, const char *prompt, fv_input **out);
+void session_input_options(const cli_session *s, fv_input_options *o);
+bool session_interrupted(void);
+void session_catch_interrupts(void);
+/* Progress on the terminal; `p` must live as long as the computation. */
+typedef struct cli_progress {
+  fv_progress progress;
+  const char *what;
+  double total, started, drawn;
+  bool terminal, shown;
+} cli_progress;
+const fv_progress *progress_start(cli_progress *p, const char *what, double total);
+void progress_stop(cli_progress *p);
+void print_cost(cli_session *s, const fv_cost *cost);
+
+/* json_out.c: one JSON value, written as it comes. */
+typedef struct json_out {
+  FILE *f;
+  int depth;
+  bool first[32];
+} json_out;
+void json_begin(json_out *j, const char *key, char bracket); /* '{' or '['; key NULL inside lists */
+void json_end(json_out *j, char bracket);
+void json_text(json_out *j, const char *key, const char *value); /* NULL: null */
+void json_int(json_out *j, const char *key, int64_t value);
+void json_num(json_out *j, const char *key, double value); /* fewest digits of the float32; NaN: null */
+void json_bool(json_out *j, const char *key, bool value);
+fv_status json_model(json_out *j, cli_session *s);
+void json_answer(json_out *j, const fv_answer *a);
+void json_input(json_out *j, const cli_session *s, const fv_input *in);
+
+#endif

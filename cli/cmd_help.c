@@ -1,0 +1,80 @@
+#include <string.h>
+
+#include "cli.h"
+
+static void overview(FILE *out) {
+  fputs("fovea: what a vision-language model's answer hangs on\n\nusage: fovea COMMAND MODEL [options]\n\n", out);
+  for (int i = 0; command_at(i); i++) fprintf(out, "  %-8s %s\n", command_at(i)->name, command_at(i)->summary);
+  fputs(
+      "\nMODEL is a Hugging Face checkpoint folder, or the name of one under $FOVEA_MODELS or of an installed demo "
+      "model.\n"
+      "`fovea help COMMAND` describes a command. `fovea help man` prints the manual page.\n",
+      out);
+}
+
+static void one_command(const cli_command *c, FILE *out) {
+  fprintf(out, "fovea %s%s: %s\n\n%s\n", c->name, c->takes_model ? " MODEL" : "", c->summary, c->details);
+  if (c->options && c->options[0]) fputs("\noptions:\n", out), options_describe(c, out, false);
+  if (c != &command_edit) return;
+  fputs("\nedits:\n", out);
+  for (int i = 0; fv_op_list(i).name; i++) fprintf(out, "  %-50s %s\n", fv_op_list(i).args, fv_op_list(i).help);
+}
+
+/* roff: a leading dot or quote would be a request. */
+static void roff_text(FILE *out, const char *text) {
+  bool start = true;
+  for (const char *s = text; *s; s++) {
+    if (start && (*s == '.' || *s == '\'')) fputs("\\&", out);
+    if (*s == '\\')
+      fputs("\\e", out);
+    else if (*s == '-')
+      fputs("\\-", out);
+    else
+      fputc(*s, out);
+    start = *s == '\n';
+  }
+  fputc('\n', out);
+}
+
+static void manual(FILE *out) {
+  fprintf(out,
+          ".TH FOVEA 1 \"\" \"fovea %s\" \"User Commands\"\n.SH NAME\nfovea \\- what a vision-language model's answer "
+          "hangs on\n",
+          FV_VERSION);
+  fputs(".SH SYNOPSIS\n.B fovea\nCOMMAND MODEL [options]\n.SH COMMANDS\n", out);
+  for (int i = 0; command_at(i); i++) {
+    const cli_command *c = command_at(i);
+    fprintf(out, ".SS %s%s\n", c->name, c->takes_model ? " MODEL" : "");
+    roff_text(out, c->summary);
+    fputs(".PP\n", out);
+    roff_text(out, c->details);
+    if (c->options) options_describe(c, out, true);
+  }
+  fputs(".SH EDITS\n", out);
+  for (int i = 0; fv_op_list(i).name; i++) {
+    fputs(".TP\n.B ", out);
+    roff_text(out, fv_op_list(i).args);
+    roff_text(out, fv_op_list(i).help);
+  }
+  fputs(".SH EXIT STATUS\n0 done, 1 failed, 2 usage.\n", out);
+}
+
+static fv_status run(cli_session *s) {
+  const char *topic = s->args->topic;
+  const cli_command *c = topic ? command_find(topic) : NULL;
+  if (!topic)
+    overview(s->out);
+  else if (strcmp(topic, "man") == 0)
+    manual(s->out);
+  else if (c)
+    one_command(c, s->out);
+  else
+    return fv_fail(&s->err, FV_EUSAGE, "there is no command \"%s\"; `fovea help` lists them", topic);
+  return FV_OK;
+}
+
+const cli_command command_help = {.name = "help",
+                                  .summary = "this text, or one command's",
+                                  .details = "fovea help [COMMAND | man]",
+                                  .options = "",
+                                  .run = run};

@@ -1,0 +1,182 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+
+static fv_status sites(cli_session *s) {
+  char aliases[1024];
+  json_out j = {.f = s->out};
+  if (s->args->json) json_begin(&j, NULL, '{'), json_begin(&j, "sites", '[');
+  for (size_t i = 0; i < fv_model_sites(s->model); i++) {
+    fv_site_info site;
+    fv_status st = fv_model_site(s->model, i, &site, aliases, sizeof aliases, &s->err);
+    if (st) return st;
+    if (!s->args->json) {
+      fprintf(s->out, "%-34s %-18s %s\n", site.address, site.shape, aliases);
+      continue;
+    }
+    json_begin(&j, NULL, '{');
+    json_text(&j, "address", site.address);
+    json_text(&j, "shape", site.shape);
+    json_text(&j, "aliases", aliases);
+    json_end(&j, '}');
+  }
+  if (s->args->json) json_end(&j, ']'), json_end(&j, '}');
+  return FV_OK;
+}
+
+static void shape_text(const fv_tensor_info *t, char *out, size_t n) {
+  size_t used = (size_t)snprintf(out, n, "[");
+  for (int i = 0; i < t->rank && used < n; i++)
+    used += (size_t)snprintf(out + used, n - used, "%s%lld", i ? "," : "", (long long)t->shape[i]);
+  if (used < n) snprintf(out + used, n - used, "]");
+}
+
+static fv_status tensors(cli_session *s) {
+  json_out j = {.f = s->out};
+  if (s->args->json) json_begin(&j, NULL, '{'), json_begin(&j, "tensors", '[');
+  for (size_t i = 0; i < fv_model_tensors(s->model); i++) {
+    fv_tensor_info t = fv_model_tensor(s->model, i);
+    char shape[160];
+    shape_text(&t, shape, sizeof shape);
+    if (!s->args->json) {
+      fprintf(s->out, "%-72s %-5s %-16s%s\n", t.name, t.dtype, shape,
+              t.used       ? ""
+              : t.harmless ? " (a buffer)"
+                           : " not used");
+      continue;
+    }
+    json_begin(&j, NULL, '{');
+    json_text(&j, "name", t.name);
+    json_text(&j, "dtype", t.dtype);
+    json_begin(&j, "shape", '[');
+    for (int d = 0; d < t.rank; d++) json_int(&j, NULL, t.shape[d]);
+    json_end(&j, ']');
+    json_bool(&j, "used", t.used);
+    json_end(&j, '}');
+  }
+  if (s->args->json) json_end(&j, ']'), json_end(&j, '}');
+  return FV_OK;
+}
+
+/* The steps of one plain run of this input. */
+static fv_status plan(cli_session *s) {
+  fv_input *in = NULL;
+  fv_wave *w = NULL;
+  char *text = NULL;
+  int run;
+  if (!s->args->image || !(s->args->question || s->args->prompt))
+    return fv_fail(&s->err, FV_EUSAGE, "--plan needs --image and --question: reach and need depend on the rows");
+  fv_status st = session_input(s, s->args->image, s->args->question, s->args->prompt, &in);
+  if (!st) st = fv_wave_new(s->model, NULL, &w, &s->err);
+  if (!st) st = fv_wave_run(w, -1, in, &run, &s->err);
+  if (!st) st = fv_wave_readout(w, run, NULL, NULL, &s->err);
+  if (!st) st = fv_wave_explain(w, &text, &s->err);
+  if (!st) fputs(text, s->out);
+  free(text);
+  fv_wave_free(w);
+  fv_input_free(in);
+  return st;
+}
+
+static void stack_text(FILE *out, const fv_stack_info *k) {
+  fprintf(out, "  %-13s", k->name);
+  if (k->layers)
+    fprintf(out, " %lld layers, width %lld, %lld heads x %lld, mlp %lld", (long long)k->layers, (long long)k->width,
+            (long long)k->heads, (long long)k->head_width, (long long)k->mlp_width);
+  if (k->layers && k->rows) fprintf(out, ", %lld rows", (long long)k->rows);
+  if (k->layers && !k->rows) fprintf(out, ", up to %lld rows", (long long)k->max_rows);
+  if (!k->layers) fprintf(out, " %lld logits", (long long)k->vocabulary);
+  fputc('\n', out);
+}
+
+static fv_status summary(cli_session *s) {
+  const fv_model *m = s->model;
+  char hash[65], size[32];
+  int64_t parameters = 0;
+  for (size_t i = 0; i < fv_model_tensors(m); i++) {
+    fv_tensor_info t = fv_model_tensor(m, i);
+    int64_t n = 1;
+    for (int d = 0; d < t.rank; d++) n *= t.shape[d];
+    if (t.used) parameters += n;
+  }
+  fv_status st = fv_model_sha256(m, hash, &s->err);
+  if (st) return st;
+  if (s->args->json) {
+    json_out j = {.f = s->out};
+    json_begin(&j, NULL, '{');
+    json_text(&j, "family", fv_model_family(m));
+    json_text(&j, "path", fv_model_path(m));
+    json_text(&j, "sha256", hash);
+    json_int(&j, "parameters", parameters);
+    json_begin(&j, "stacks", '[');
+    for (int i = 0; i < fv_model_stacks(m); i++) {
+      fv_stack_info k = fv_model_stack(m, i);
+      json_begin(&j, NULL, '{');
+      json_text(&j, "name", k.name);
+      json_int(&j, "layers", k.layers);
+      json_int(&j, "width", k.width);
+      json_int(&j, "heads", k.heads);
+      json_int(&j, "kv_heads", k.kv_heads);
+      json_int(&j, "head_width", k.head_width);
+      json_int(&j, "mlp_width", k.mlp_width);
+      json_int(&j, "vocabulary", k.vocabulary);
+      json_int(&j, "rows", k.rows);
+      json_int(&j, "max_rows", k.max_rows);
+      json_end(&j, '}');
+    }
+    json_end(&j, ']');
+    json_int(&j, "tensors", (int64_t)fv_model_tensors(m));
+    json_int(&j, "unused_tensors", (int64_t)fv_model_unused(m));
+    json_text(&j, "tokenizer", fv_model_tokenizer_kind(m));
+    json_int(&j, "vocabulary", fv_model_vocabulary(m));
+    json_int(&j, "image_size", fv_model_image_size(m));
+    json_int(&j, "patch_size", fv_model_patch_size(m));
+    json_text(&j, "preprocessing", fv_model_preprocessing(m));
+    json_text(&j, "engine", fv_model_engine(m));
+    json_int(&j, "threads", fv_model_threads(m));
+    json_end(&j, '}');
+    return FV_OK;
+  }
+  if (parameters >= 1000000)
+    snprintf(size, sizeof size, "%.1f million", (double)parameters / 1e6);
+  else
+    snprintf(size, sizeof size, "%lld", (long long)parameters);
+  fprintf(s->out, "family        %s\npath          %s\nsha256        %s\nparameters    %s in %zu tensors",
+          fv_model_family(m), fv_model_path(m), hash, size, fv_model_tensors(m));
+  if (fv_model_unused(m)) fprintf(s->out, ", of which %zu not used", fv_model_unused(m));
+  fputs("\nstacks\n", s->out);
+  for (int i = 0; i < fv_model_stacks(m); i++) {
+    fv_stack_info k = fv_model_stack(m, i);
+    stack_text(s->out, &k);
+  }
+  fprintf(s->out, "tokenizer     %s, %lld pieces\n", fv_model_tokenizer_kind(m), (long long)fv_model_vocabulary(m));
+  if (fv_model_image_size(m)) {
+    int64_t side = fv_model_image_size(m), patch = fv_model_patch_size(m);
+    fprintf(s->out, "picture       %lldx%lld, patches of %lld: %lld x %lld\n", (long long)side, (long long)side,
+            (long long)patch, (long long)(side / patch), (long long)(side / patch));
+    fprintf(s->out, "preprocessing %s\n", fv_model_preprocessing(m));
+  }
+  fprintf(s->out, "engine        %s, %d threads\n", fv_model_engine(m), fv_model_threads(m));
+  for (size_t i = 0; i < fv_model_tensors(m); i++) {
+    fv_tensor_info t = fv_model_tensor(m, i);
+    if (!t.used && !t.harmless) fprintf(s->out, "not used      %s\n", t.name);
+  }
+  return FV_OK;
+}
+
+static fv_status run(cli_session *s) {
+  if (s->args->sites + s->args->plan + s->args->tensors > 1)
+    return fv_fail(&s->err, FV_EUSAGE, "--sites, --plan and --tensors exclude each other");
+  return s->args->sites ? sites(s) : s->args->plan ? plan(s) : s->args->tensors ? tensors(s) : summary(s);
+}
+
+const cli_command command_info = {.name = "info",
+                                  .summary = "family, stacks, sizes, tokenizer, preprocessing; every address",
+                                  .details =
+                                      "Says what a model folder holds. --sites lists the addresses that can be read "
+                                      "and written, --plan the steps that\n"
+                                      "one run of --image and --question takes, --tensors the checkpoint's tensors.",
+                                  .takes_model = true,
+                                  .options = "sites plan tensors image question prompt exif pillow json threads",
+                                  .run = run};

@@ -1,0 +1,173 @@
+#include <errno.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+
+static fv_status line_error(cli_session *s, long line, const char *why) {
+  return fv_fail(&s->err, FV_EFORMAT, "%s: line %ld %s",
+                 strcmp(s->args->jsonl, "-") == 0 ? "standard input" : s->args->jsonl, line, why);
+}
+
+static fv_status encode_line(cli_session *s, const json_t *value, long line) {
+  if (!json_is_string(value)) return line_error(s, line, "is not a JSON string");
+  int32_t *ids;
+  size_t n;
+  fv_status st = fv_model_encode(s->model, json_string_value(value), json_string_length(value), &ids, &n, &s->err);
+  if (st) return fv_fail_prefix(&s->err, st, "line %ld", line);
+  putchar('[');
+  for (size_t i = 0; i < n; i++) printf("%s%d", i ? "," : "", ids[i]);
+  puts("]");
+  free(ids);
+  return FV_OK;
+}
+
+static fv_status decode_line(cli_session *s, const json_t *value, long line) {
+  if (!json_is_array(value)) return line_error(s, line, "is not a JSON array of ids");
+  size_t n = json_array_size(value), length;
+  int32_t *ids = calloc(n ? n : 1, sizeof *ids);
+  if (!ids) return fv_fail(&s->err, FV_ENOMEM, "no memory");
+  fv_status st = FV_OK;
+  for (size_t i = 0; i < n && !st; i++) {
+    const json_t *id = json_array_get(value, i);
+    json_int_t v = json_is_integer(id) ? json_integer_value(id) : -1;
+    if (v < 0 || v > INT32_MAX) st = line_error(s, line, "holds something else than ids");
+    ids[i] = (int32_t)v;
+  }
+  char *text = NULL;
+  if (!st) st = fv_model_decode(s->model, ids, n, !s->args->keep_special, &text, &length, &s->err);
+  json_t *out = st ? NULL : json_stringn(text, length);
+  char *line_text = out ? json_dumps(out, JSON_ENCODE_ANY) : NULL;
+  if (!st && !line_text) st = fv_fail(&s->err, FV_ENOMEM, "no memory");
+  if (!st) puts(line_text);
+  free(line_text);
+  json_decref(out);
+  free(text);
+  free(ids);
+  return st;
+}
+
+/* Lines are written as they are finished, so that a bad line loses nothing before it. */
+static fv_status lines(cli_session *s) {
+  bool standard = strcmp(s->args->jsonl, "-") == 0;
+  FILE *f = standard ? stdin : fopen(s->args->jsonl, "r");
+  if (!f) return fv_fail(&s->err, FV_EIO, "%s: cannot open: %s", s->args->jsonl, strerror(errno));
+  char *line = NULL;
+  size_t room = 0;
+  ssize_t n;
+  fv_status st = FV_OK;
+  for (long number = 1; !st && (n = getline(&line, &room, f)) >= 0; number++) {
+    json_error_t detail;
+    if (session_interrupted()) st = fv_fail(&s->err, FV_ECANCELLED, "stopped on request");
+    json_t *value = st ? NULL : json_loadb(line, (size_t)n, JSON_DECODE_ANY | JSON_ALLOW_NUL, &detail);
+    if (!st && !value) st = line_error(s, number, "is not JSON");
+    if (!st) st = s->args->decode ? decode_line(s, value, number) : encode_line(s, value, number);
+    json_decref(value);
+  }
+  if (!st && ferror(f)) st = fv_fail(&s->err, FV_EIO, "%s: cannot read", s->args->jsonl);
+  free(line);
+  if (!standard) fclose(f);
+  if (fflush(stdout) != 0 && !st) st = fv_fail(&s->err, FV_EIO, "cannot write to standard output");
+  return st;
+}
+
+static void print_row(const char *stack, const fv_row_info *row, FILE *out) {
+  char id[16] = "";
+  if (row->id >= 0) snprintf(id, sizeof id, "%d", row->id);
+  fprintf(out, "%-13s %5lld %8s  %-16s %s\n", stack, (long long)row->row, id, row->piece, row->name);
+}
+
+/* "image" holds the grid and its rows in the stack that reads the picture. */
+static void json_grid(json_out *j, const fv_input *in, const char *stack, int64_t T) {
+  int64_t down, across;
+  if (!fv_input_grid(in, &down, &across) || !stack) {
+    json_text(j, "image", NULL);
+    return;
+  }
+  json_begin(j, "image", '{');
+  json_text(j, "stack", stack);
+  json_begin(j, "grid", '[');
+  json_int(j, NULL, down);
+  json_int(j, NULL, across);
+  json_end(j, ']');
+  json_begin(j, "rows", '[');
+  json_int(j, NULL, T - down * across);
+  json_int(j, NULL, T - 1);
+  json_end(j, ']');
+  json_end(j, '}');
+}
+
+static fv_status map(cli_session *s, const fv_input *in) {
+  json_out j = {.f = s->out};
+  const char *question = fv_model_question_stack(s->model), *picture = NULL;
+  int64_t T = question ? fv_input_rows(in, question) : 0, picture_rows = 0;
+  fv_row_info row;
+  if (s->args->json) {
+    json_begin(&j, NULL, '{');
+    json_begin(&j, "ids", '[');
+    for (int64_t i = 0; i < T; i++)
+      if (!fv_input_row(in, question, i, &row, NULL)) json_int(&j, NULL, row.id);
+    json_end(&j, ']');
+    json_begin(&j, "rows", '[');
+  } else {
+    fprintf(s->out, "%-13s %5s %8s  %-16s %s\n", "stack", "row", "id", "piece", "name");
+  }
+  for (int k = 0; k < fv_model_stacks(s->model); k++) {
+    fv_stack_info stack = fv_model_stack(s->model, k);
+    if (!stack.layers) continue;
+    int64_t n = fv_input_rows(in, stack.name);
+    for (int64_t i = 0; i < n; i++) {
+      fv_status st = fv_input_row(in, stack.name, i, &row, &s->err);
+      if (st) return st;
+      if (strncmp(row.name, "image[", 6) == 0) picture = stack.name, picture_rows = n;
+      if (!s->args->json) {
+        print_row(stack.name, &row, s->out);
+        continue;
+      }
+      json_begin(&j, NULL, '{');
+      json_int(&j, "row", row.row);
+      json_text(&j, "stack", stack.name);
+      if (row.id >= 0)
+        json_int(&j, "id", row.id);
+      else
+        json_text(&j, "id", NULL);
+      json_text(&j, "piece", row.piece);
+      json_text(&j, "name", row.name);
+      json_end(&j, '}');
+    }
+  }
+  if (!s->args->json) return FV_OK;
+  json_end(&j, ']');
+  json_grid(&j, in, picture, picture_rows);
+  json_end(&j, '}');
+  return FV_OK;
+}
+
+static fv_status run(cli_session *s) {
+  const cli_args *a = s->args;
+  if (a->jsonl && (a->image || a->question || a->prompt || a->json))
+    return fv_fail(&s->err, FV_EUSAGE, "--jsonl stands alone");
+  if ((a->decode && !a->jsonl) || (a->keep_special && !a->decode))
+    return fv_fail(&s->err, FV_EUSAGE, "--decode needs --jsonl, and --keep-special needs --decode");
+  if (a->jsonl) return lines(s);
+  if (!a->image && !a->question && !a->prompt)
+    return fv_fail(&s->err, FV_EUSAGE,
+                   "something to tokenize is missing: --question TEXT, --image FILE or --jsonl FILE");
+  fv_input *in = NULL;
+  fv_status st = session_input(s, a->image, a->question, a->prompt, &in);
+  if (!st) st = map(s, in);
+  fv_input_free(in);
+  return st;
+}
+
+const cli_command command_tokens = {
+    .name = "tokens",
+    .summary = "ids and pieces of a question, and what each row is",
+    .details =
+        "Prints the position map: every row of every stack, with its token and its name. --jsonl runs the tokenizer "
+        "alone over\n"
+        "many texts: special tokens as its post-processor adds them, no template, no truncation.",
+    .takes_model = true,
+    .options = "image question prompt exif pillow json jsonl decode keep-special threads",
+    .run = run};

@@ -1,0 +1,235 @@
+/* The options: one table, from which parsing, help and the man page come. */
+#include <errno.h>
+#include <math.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+
+typedef enum kind { FLAG, TEXT, LIST, INTEGER, REAL, SIZE, CHOICE } kind;
+
+typedef struct option {
+  const char *name;
+  kind kind;
+  size_t offset;
+  const char *arg, *help;
+  int64_t least;       /* INTEGER */
+  const char *choices; /* CHOICE: words separated by | */
+} option;
+
+#define AT(field) offsetof(cli_args, field)
+static const option options[] = {
+    {"image", TEXT, AT(image), "FILE", "the picture: JPEG, PNG, WebP or PNM", 0, NULL},
+    {"question", TEXT, AT(question), "TEXT", "the question, put into the family's template", 0, NULL},
+    {"prompt", TEXT, AT(prompt), "TEXT", "the raw text instead of a question", 0, NULL},
+    {"from-image", TEXT, AT(from_image), "FILE",
+     "the picture of the run that `replace` reads (default: the same picture)", 0, NULL},
+    {"from-question", TEXT, AT(from_question), "TEXT",
+     "the question of the run that `replace` reads (default: the same question)", 0, NULL},
+    {"from-prompt", TEXT, AT(from_prompt), "TEXT", "the raw text of the run that `replace` reads", 0, NULL},
+    {"exif", FLAG, AT(exif), NULL, "apply the picture's EXIF orientation (transformers does not)", 0, NULL},
+    {"pillow", CHOICE, AT(pillow), "VERSION", "resize as this version of Pillow does (default 13)", 0, "13|12.2|12"},
+    {"json", FLAG, AT(json), NULL, "one JSON object on standard output instead of text", 0, NULL},
+    {"csv", TEXT, AT(csv), "FILE", "write the long table, one line per run (- is standard output)", 0, NULL},
+    {"npz", TEXT, AT(npz), "FILE", "write the scores as NumPy arrays under ROME's names", 0, NULL},
+    {"plot", TEXT, AT(plot), "FILE", "draw the heat map: .png, .svg or .pdf", 0, NULL},
+    {"save", TEXT, AT(save), "FILE", "write what --read names as safetensors, float32", 0, NULL},
+    {"show", CHOICE, AT(show), "WHEN", "draw in the terminal: auto (default), always or never", 0, "auto|always|never"},
+    {"seed", INTEGER, AT(seed), "N", "seed of the random stream (default 0)", INT64_MIN, NULL},
+    {"rng", CHOICE, AT(rng), "STREAM", "torch (default) or numpy", 0, "torch|numpy"},
+    {"threads", INTEGER, AT(threads), "N", "threads (default: all cores)", 1, NULL},
+    {"memory", SIZE, AT(memory), "SIZE",
+     "memory for activations, as 800M or 2G (default: three quarters of what is free)", 0, NULL},
+    {"compute", CHOICE, AT(compute), "TYPE", "arithmetic: f32", 0, "f32|bf16"},
+    {"check", REAL, AT(check), "PERCENT", "recompute that share of the runs alone and compare the bits", 0, NULL},
+    {"dry-run", FLAG, AT(dry_run), NULL, "say what would be computed, and how long it would take", 0, NULL},
+    {"generate", INTEGER, AT(generate), "N", "generate at most N tokens (default: the family's limit)", 1, NULL},
+    {"top", INTEGER, AT(top), "N", "how many of the most probable answers to list (default 10)", 1, NULL},
+    {"do", LIST, AT(do_), "EDIT", "an intervention, such as 'zero text_encoder.3.cross.z#0'; repeatable", 0, NULL},
+    {"read", LIST, AT(read), "ADDRESS", "activations to save; wildcards allowed; repeatable", 0, NULL},
+    {"in-order", FLAG, AT(in_order), NULL, "edits may write the same element: the order of the list counts", 0, NULL},
+    {"generated", FLAG, AT(generated), NULL, "edits reach generated rows, too, not only the prompt's", 0, NULL},
+    {"sites", FLAG, AT(sites), NULL, "list every address with its shape and its names in other tools", 0, NULL},
+    {"plan", FLAG, AT(plan), NULL, "list the steps of the plan with reach, need, flops and bytes", 0, NULL},
+    {"tensors", FLAG, AT(tensors), NULL, "list the tensors of the checkpoint", 0, NULL},
+    {"jsonl", TEXT, AT(jsonl), "FILE", "each line a JSON string in, one JSON array of ids out (- is standard input)", 0,
+     NULL},
+    {"decode", FLAG, AT(decode), NULL, "with --jsonl: each line a JSON array of ids in, one JSON string out", 0, NULL},
+    {"keep-special", FLAG, AT(keep_special), NULL, "with --decode: keep special tokens", 0, NULL},
+    {"corrupt", LIST, AT(corrupt), "CORRUPTION",
+     "how the input is corrupted; repeatable (default mul-gauss:mean=1,std=5@vision.final)", 0, NULL},
+    {"restore", LIST, AT(restore), "ADDRESS",
+     "what is put back, without rows; repeatable (default: the blocks' outputs of both text stacks)", 0, NULL},
+    {"window", INTEGER, AT(window), "W", "restore W layers together, centred (default 1)", 1, NULL},
+    {"draws", INTEGER, AT(draws), "K", "draws of the noise (default 10)", 1, NULL},
+    {"noise-redraw", FLAG, AT(redraw), NULL, "new noise for every run, as the original notebook did", 0, NULL},
+    {"layer-start", INTEGER, AT(layer_start), "L", "restore from this layer on (default 0)", 0, NULL},
+    {"feature-range", TEXT, AT(feature_range), "A:B", "restore only features A up to, excluding, B", 0, NULL},
+    {"target", TEXT, AT(target), "TEXT", "the answer to follow, its first piece, or id:N (default: the clean run's)", 0,
+     NULL},
+    {"value", CHOICE, AT(value), "WHAT", "what pictures show: raw probability (default), normalised, or difference", 0,
+     "raw|normalised|difference"},
+    {"facet", CHOICE, AT(facet), "BY", "one panel per corruption (default) or per draw", 0, "corrupt|draw"},
+    {"colors", TEXT, AT(colors), "MAP",
+     "colour map: Purples, Reds, Greens, Blues, viridis, cividis, RdBu (default: by site)", 0, NULL},
+    {"vmin", REAL, AT(vmin), "V", "value of the lightest colour (default: the corrupted run's)", 0, NULL},
+    {"vmax", REAL, AT(vmax), "V", "value of the darkest colour (default: the largest)", 0, NULL},
+    {"serif", FLAG, AT(serif), NULL, "a serif font in pictures", 0, NULL},
+    {"hide-last-tick", FLAG, AT(hide_last_tick), NULL, "leave the last layer unlabelled, as the original figures do", 0,
+     NULL},
+    {"labels", CHOICE, AT(labels), "KIND", "rows are named by pieces (default) or words", 0, "pieces|words"},
+    {"samples", TEXT, AT(samples), "CSV", "trace every row of a COCO-QA style table and average", 0, NULL},
+    {"images", TEXT, AT(images), "DIR", "the folder with the pictures of --samples", 0, NULL},
+    {"words", INTEGER, AT(words), "N", "only questions of N words", 1, NULL},
+    {"limit", INTEGER, AT(limit), "N", "only the first N samples", 1, NULL},
+    {"only-correct", FLAG, AT(only_correct), NULL, "exclude samples that the model answers otherwise than the table", 0,
+     NULL},
+    {"avg-divisor", INTEGER, AT(avg_divisor), "N", "divide sums by N instead of the number of samples added", 1, NULL},
+    {"vectors", TEXT, AT(vectors), "DIR", "a folder of reference activations", 0, NULL},
+    {"tolerance", REAL, AT(tolerance), "T", "largest difference allowed, relative to the largest value (default 1e-4)",
+     0, NULL},
+};
+enum { NOPTIONS = sizeof options / sizeof *options };
+
+static bool takes(const cli_command *c, const char *name) {
+  size_t n = strlen(name);
+  for (const char *s = c->options; s && *s;) {
+    size_t k = strcspn(s, " ");
+    if (k == n && memcmp(s, name, n) == 0) return true;
+    s += k + (s[k] == ' ');
+  }
+  return false;
+}
+
+static const option *find_option(const cli_command *c, const char *name, size_t n) {
+  for (int i = 0; i < NOPTIONS; i++)
+    if (strlen(options[i].name) == n && memcmp(options[i].name, name, n) == 0 && takes(c, options[i].name))
+      return &options[i];
+  return NULL;
+}
+
+static fv_status parse_choice(const option *o, const char *value, void *at, fv_error *err) {
+  size_t n = strlen(value);
+  for (const char *s = o->choices; *s;) {
+    size_t k = strcspn(s, "|");
+    if (k == n && memcmp(s, value, n) == 0) return *(const char **)at = value, FV_OK;
+    s += k + (s[k] == '|');
+  }
+  return fv_fail(err, FV_EUSAGE, "--%s \"%s\": expected %s", o->name, value, o->choices);
+}
+
+static fv_status parse_size(const option *o, const char *value, void *at, fv_error *err) {
+  char *end;
+  errno = 0;
+  double v = strtod(value, &end);
+  const char *units = "KMGT", *unit = *end ? strchr(units, *end) : NULL;
+  if (unit && !end[1]) v *= pow(1024.0, (double)(unit - units + 1)), end++;
+  if (end == value || *end || errno || !(v >= 1.0 && v < 1e18))
+    return fv_fail(err, FV_EUSAGE, "--%s \"%s\": expected a size such as 800M or 2G", o->name, value);
+  *(size_t *)at = (size_t)v;
+  return FV_OK;
+}
+
+static fv_status parse_value(const option *o, const char *value, void *at, fv_error *err) {
+  char *end;
+  errno = 0;
+  switch (o->kind) {
+    case FLAG: *(bool *)at = true; return FV_OK;
+    case TEXT: *(const char **)at = value; return FV_OK;
+    case CHOICE: return parse_choice(o, value, at, err);
+    case SIZE: return parse_size(o, value, at, err);
+    case INTEGER: {
+      long long v = strtoll(value, &end, 10);
+      if (end == value || *end || errno || v < o->least)
+        return o->least == INT64_MIN ? fv_fail(err, FV_EUSAGE, "--%s \"%s\": expected an integer", o->name, value)
+                                     : fv_fail(err, FV_EUSAGE, "--%s \"%s\": expected an integer of at least %lld",
+                                               o->name, value, (long long)o->least);
+      *(int64_t *)at = v;
+      return FV_OK;
+    }
+    case REAL: {
+      double v = strtod(value, &end);
+      if (end == value || *end || !isfinite(v))
+        return fv_fail(err, FV_EUSAGE, "--%s \"%s\": expected a number", o->name, value);
+      *(double *)at = v;
+      return FV_OK;
+    }
+    case LIST: {
+      cli_list *l = at;
+      const char **grown = realloc(l->items, (l->count + 1) * sizeof *grown);
+      if (!grown) return fv_fail(err, FV_ENOMEM, "no memory");
+      l->items = grown;
+      l->items[l->count++] = value;
+      return FV_OK;
+    }
+  }
+  return FV_EINTERNAL;
+}
+
+static fv_status parse_option(const cli_command *c, int argc, char **argv, int *i, bool seen[], cli_args *out,
+                              fv_error *err) {
+  const char *name = argv[*i] + 2, *equals = strchr(name, '=');
+  size_t n = equals ? (size_t)(equals - name) : strlen(name);
+  const option *o = find_option(c, name, n);
+  if (!o)
+    return fv_fail(err, FV_EUSAGE, "unknown option --%.*s; `fovea help %s` lists the options", (int)n, name, c->name);
+  if (o->kind == FLAG && equals) return fv_fail(err, FV_EUSAGE, "--%s takes no value", o->name);
+  const char *value = equals ? equals + 1 : NULL;
+  if (o->kind != FLAG && !value) {
+    if (*i + 1 >= argc) return fv_fail(err, FV_EUSAGE, "--%s needs a value: --%s %s", o->name, o->name, o->arg);
+    value = argv[++*i];
+  }
+  if (seen[o - options] && o->kind != LIST) return fv_fail(err, FV_EUSAGE, "--%s is given twice", o->name);
+  seen[o - options] = true;
+  return parse_value(o, value, (char *)out + o->offset, err);
+}
+
+fv_status options_parse(const cli_command *c, int argc, char **argv, cli_args *out, fv_error *err) {
+  bool seen[NOPTIONS] = {0};
+  *out = (cli_args){.window = 1,
+                    .draws = 10,
+                    .top = 10,
+                    .vmin = NAN,
+                    .vmax = NAN,
+                    .tolerance = 1e-4,
+                    .rng = "torch",
+                    .compute = "f32",
+                    .pillow = "13",
+                    .show = "auto",
+                    .value = "raw",
+                    .facet = "corrupt",
+                    .labels = "pieces"};
+  for (int i = 0; i < argc; i++) {
+    fv_status st = FV_OK;
+    if (strncmp(argv[i], "--", 2) == 0 && argv[i][2])
+      st = parse_option(c, argc, argv, &i, seen, out, err);
+    else if (c->takes_model && !out->model)
+      out->model = argv[i];
+    else if (c == &command_help && !out->topic)
+      out->topic = argv[i];
+    else
+      st = fv_fail(err, FV_EUSAGE, "unexpected argument \"%s\"", argv[i]);
+    if (st) return st;
+  }
+  if (c->takes_model && !out->model)
+    return fv_fail(err, FV_EUSAGE, "a model folder is missing: fovea %s MODEL [options]", c->name);
+  return FV_OK;
+}
+
+void options_release(cli_args *a) {
+  free(a->do_.items), free(a->read.items), free(a->corrupt.items), free(a->restore.items);
+}
+
+void options_describe(const cli_command *c, FILE *out, bool roff) {
+  for (int i = 0; i < NOPTIONS; i++) {
+    const option *o = &options[i];
+    char left[64];
+    if (!takes(c, o->name)) continue;
+    snprintf(left, sizeof left, "--%s%s%s", o->name, o->arg ? " " : "", o->arg ? o->arg : "");
+    if (roff)
+      fprintf(out, ".TP\n.B \\-\\-%s%s%s\n%s\n", o->name, o->arg ? " " : "", o->arg ? o->arg : "", o->help);
+    else
+      fprintf(out, "  %-26s %s\n", left, o->help);
+  }
+}

@@ -1,0 +1,155 @@
+/* Sessions: finding and opening the model, inputs, progress, interrupts. */
+#include <limits.h>
+#include <math.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cli.h"
+
+static volatile sig_atomic_t interrupted;
+
+static void on_interrupt(int signal_number) {
+  interrupted = 1;
+  signal(signal_number, SIG_DFL); /* a second one ends the program at once */
+}
+
+void session_catch_interrupts(void) {
+  signal(SIGINT, on_interrupt);
+  signal(SIGTERM, on_interrupt);
+  signal(SIGPIPE, SIG_IGN); /* a closed pipe is a write error with its own sentence */
+}
+
+bool session_interrupted(void) { return interrupted != 0; }
+
+static bool is_folder(const char *path) {
+  struct stat st;
+  return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+/* A folder as it is given, or a name under $FOVEA_MODELS or among the installed models. */
+static fv_status find_model(cli_session *s) {
+  const char *name = s->args->model, *places[] = {getenv("FOVEA_MODELS"), FV_MODELS_INSTALLED, FV_MODELS_SOURCE};
+  if (is_folder(name)) return snprintf(s->path, sizeof s->path, "%s", name), FV_OK;
+  for (size_t i = 0; i < sizeof places / sizeof *places && !strchr(name, '/'); i++) {
+    if (!places[i]) continue;
+    snprintf(s->path, sizeof s->path, "%s/%s", places[i], name);
+    if (is_folder(s->path)) return FV_OK;
+  }
+  return fv_fail(&s->err, FV_ENOTFOUND,
+                 "%s: no such model folder, and no model of that name under $FOVEA_MODELS or among the installed ones",
+                 name);
+}
+
+/* Bytes that are free now. */
+static size_t free_memory(void) {
+  FILE *f = fopen("/proc/meminfo", "r");
+  char line[256];
+  unsigned long long kib = 0;
+  while (f && fgets(line, sizeof line, f))
+    if (sscanf(line, "MemAvailable: %llu kB", &kib) == 1) break;
+  if (f) fclose(f);
+  return kib ? (size_t)kib << 10 : (size_t)sysconf(_SC_AVPHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+fv_status session_open(cli_session *s) {
+  cli_args *a = (cli_args *)(uintptr_t)s->args;
+  if (strcmp(a->compute, "f32") != 0)
+    return fv_fail(&s->err, FV_EUNSUPPORTED, "--compute %s is not available in this build; float32 is", a->compute);
+  if (a->threads > INT_MAX)
+    return fv_fail(&s->err, FV_EUSAGE, "--threads %lld: that is too many", (long long)a->threads);
+  if (a->memory == 0) a->memory = free_memory() / 4 * 3;
+  fv_status st = find_model(s);
+  fv_model_options o = {.threads = (int)a->threads};
+  if (!st) st = fv_model_open(s->path, &o, &s->model, &s->err);
+  if (st) return st;
+  size_t unused = fv_model_unused(s->model);
+  if (unused > 0)
+    for (size_t i = 0; i < fv_model_tensors(s->model); i++) {
+      fv_tensor_info t = fv_model_tensor(s->model, i);
+      if (t.used || t.harmless) continue;
+      fprintf(stderr, "fovea: %s: tensor %s is not used by a %s model%s\n", t.file, t.name, fv_model_family(s->model),
+              unused > 1 ? "; nor are others, which `fovea info` lists" : "");
+      break;
+    }
+  return FV_OK;
+}
+
+void session_input_options(const cli_session *s, fv_input_options *o) {
+  const cli_args *a = s->args;
+  fv_input_defaults(o);
+  o->exif = a->exif;
+  o->pillow = strcmp(a->pillow, "12") == 0     ? FV_PILLOW_12
+              : strcmp(a->pillow, "12.2") == 0 ? FV_PILLOW_12_2
+                                               : FV_PILLOW_13;
+  o->image = a->image, o->question = a->question, o->prompt = a->prompt;
+}
+
+fv_status session_input(cli_session *s, const char *image, const char *question, const char *prompt, fv_input **out) {
+  fv_input_options o;
+  session_input_options(s, &o);
+  o.image = image, o.question = question, o.prompt = prompt;
+  return fv_input_new(s->model, &o, out, &s->err);
+}
+
+static double now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static bool draw_progress(void *user, double done) {
+  cli_progress *p = user;
+  double t = now();
+  if (p->terminal && t - p->started > 0.5 && t - p->drawn > 0.2) {
+    char line[160];
+    fv_progress_format(line, sizeof line, done * p->total, p->total, t - p->started, p->what);
+    fprintf(stderr, "\r\033[K%s", line);
+    fflush(stderr);
+    p->drawn = t, p->shown = true;
+  }
+  return !session_interrupted();
+}
+
+const fv_progress *progress_start(cli_progress *p, const char *what, double total) {
+  *p = (cli_progress){.progress = {draw_progress, p},
+                      .what = what,
+                      .total = total,
+                      .started = now(),
+                      .terminal = isatty(STDERR_FILENO)};
+  return &p->progress;
+}
+
+void progress_stop(cli_progress *p) {
+  if (p->shown) fputs("\r\033[K", stderr);
+}
+
+void print_cost(cli_session *s, const fv_cost *c) {
+  fv_machine machine;
+  double seconds = fv_machine_measure(s->model, 0.0, &machine, &s->err) ? NAN : fv_machine_predict(&machine, c);
+  if (s->args->json) {
+    json_out j = {.f = s->out};
+    json_begin(&j, NULL, '{');
+    json_int(&j, "runs", c->runs);
+    json_int(&j, "passes", c->parts);
+    json_int(&j, "rows", c->rows);
+    json_num(&j, "flops", c->flops);
+    json_num(&j, "full_flops", c->full_flops);
+    json_int(&j, "memory", (int64_t)c->memory);
+    json_int(&j, "weights", (int64_t)c->weights);
+    json_num(&j, "seconds", seconds);
+    json_end(&j, '}');
+    return;
+  }
+  fprintf(s->out, "runs          %lld in %lld pass%s\n", (long long)c->runs, (long long)c->parts,
+          c->parts == 1 ? "" : "es");
+  fprintf(s->out, "rows          %lld\n", (long long)c->rows);
+  fprintf(s->out, "operations    %.4g Gflop (every run alone: %.4g, %.1f times as many)\n", c->flops / 1e9,
+          c->full_flops / 1e9, c->full_flops / c->flops);
+  fprintf(s->out, "activations   %.1f MiB at most\n", (double)c->memory / 1048576.0);
+  fprintf(s->out, "weights       %.1f MiB packed\n", (double)c->weights / 1048576.0);
+  fprintf(s->out, "time          %.2g s predicted (%.0f Gflop/s measured)\n", seconds, machine.matmul / 1e9);
+}

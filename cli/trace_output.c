@@ -1,0 +1,350 @@
+#include "trace_output.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* The corruption's text; the default has none in the options. */
+static const char *corruption(const trace_run *r, size_t i) {
+  return r->options->ncorrupt ? r->options->corrupt[i] : "mul-gauss:mean=1,std=5@vision.final";
+}
+
+/* Sums over samples may be divided by another number, as the original averages were. */
+static double average(const trace_run *r, const fv_trace_map *m, double value) {
+  int64_t divisor = r->s->args->avg_divisor;
+  return divisor ? value * (double)m->samples / (double)divisor : value;
+}
+
+static double cell(const trace_run *r, const fv_trace_map *m, int64_t i) {
+  const char *what = r->s->args->value;
+  if (strcmp(what, "normalised") == 0) return average(r, m, m->normalised[i]);
+  if (strcmp(what, "difference") == 0) return average(r, m, m->prob[i]) - average(r, m, m->low);
+  return average(r, m, m->prob[i]);
+}
+
+/* Maps that pictures show: averages over draws, or single draws; with several row counts the most frequent one. */
+static bool shown(const trace_run *r, const fv_trace_map *m) {
+  if ((m->draw >= 0) != (strcmp(r->s->args->facet, "draw") == 0)) return false;
+  for (size_t i = 0; i < r->result.nmaps; i++) {
+    const fv_trace_map *other = &r->result.maps[i];
+    bool rival = other != m && other->corrupt == m->corrupt && other->restore == m->restore && other->draw == m->draw;
+    if (rival && (other->samples > m->samples || (other->samples == m->samples && other < m))) return false;
+  }
+  return true;
+}
+
+static const char *site_colors(const char *stack, const char *site) {
+  if (strncmp(site, "cross", 5) == 0 || strcmp(site, "resid_cross") == 0) return "Blues";
+  if (strncmp(site, "attn", 4) == 0 || strcmp(site, "resid_mid") == 0) return "Greens";
+  return strcmp(stack, "text_decoder") == 0 ? "Reds" : "Purples";
+}
+
+/* ---- text and JSON ---- */
+
+/* The decoder's start token has no piece. */
+static const char *row_label(const fv_trace_map *m, int64_t row) {
+  return m->labels[row][0] ? m->labels[row] : "[decode]";
+}
+
+static void best_cell(const trace_run *r, const fv_trace_map *m) {
+  int64_t best = 0;
+  for (int64_t i = 1; i < m->rows * m->cols; i++)
+    if (m->prob[i] > m->prob[best]) best = i;
+  fprintf(r->s->out, "%-34s highest at layer %lld, row %lld (%s): %.4f\n", m->stack,
+          (long long)m->layers[best % m->cols], (long long)(best / m->cols), m->labels[best / m->cols], m->prob[best]);
+}
+
+static void print_summary(const trace_run *r) {
+  FILE *out = r->s->out;
+  const fv_trace_result *t = &r->result;
+  if (r->s->args->samples)
+    fprintf(out, "samples     %lld traced, %lld answered as the table says, %zu excluded\n", (long long)r->traced,
+            (long long)r->matched, r->samples.nexcluded);
+  else
+    fprintf(out, "answer      %s (id %d)\n", t->answer, t->answer_id);
+  for (size_t i = 0; i < t->nmaps; i++) {
+    const fv_trace_map *m = &t->maps[i];
+    if (m->draw >= 0) continue;
+    if (m->restore == 0)
+      fprintf(out, "\n%s\nprobability %.4f clean, %.4f corrupted%s\n", corruption(r, m->corrupt), m->high, m->low,
+              m->samples > 1 ? " (averages)" : "");
+    if (r->s->args->samples)
+      fprintf(out, "%lld rows, %lld samples and draws: ", (long long)m->rows, (long long)m->samples);
+    best_cell(r, m);
+  }
+  fprintf(out, "\n%lld runs, %lld rows computed, %.4g Gflop (run by run: %.1f times as many)\n", (long long)t->runs,
+          (long long)t->cost.rows, t->cost.flops / 1e9, t->cost.full_flops / t->cost.flops);
+  if (t->checked) fprintf(out, "%lld runs recomputed alone: the same bits\n", (long long)t->checked);
+  if (t->flat)
+    fprintf(out, "%lld draws have the same clean and corrupted probability; they have no normalised value\n",
+            (long long)t->flat);
+  for (size_t i = 0; i < r->samples.nexcluded; i++) fprintf(stderr, "excluded: %s\n", r->samples.excluded[i]);
+}
+
+static void json_matrix(json_out *j, const char *key, const double *v, const fv_trace_map *m) {
+  json_begin(j, key, '[');
+  for (int64_t i = 0; i < m->rows; i++) {
+    json_begin(j, NULL, '[');
+    for (int64_t c = 0; c < m->cols; c++) json_num(j, NULL, v[i * m->cols + c]);
+    json_end(j, ']');
+  }
+  json_end(j, ']');
+}
+
+static void json_map(json_out *j, const trace_run *r, const fv_trace_map *m) {
+  json_begin(j, NULL, '{');
+  json_text(j, "corrupt", corruption(r, m->corrupt));
+  json_text(j, "stack", m->stack);
+  json_text(j, "site", m->site);
+  if (m->draw >= 0)
+    json_int(j, "draw", m->draw);
+  else
+    json_text(j, "draw", NULL);
+  json_int(j, "samples", m->samples);
+  json_num(j, "clean_prob", m->high);
+  json_num(j, "corrupt_prob", m->low);
+  json_begin(j, "layers", '[');
+  for (int64_t c = 0; c < m->cols; c++) json_int(j, NULL, m->layers[c]);
+  json_end(j, ']');
+  json_begin(j, "pieces", '[');
+  for (int64_t i = 0; i < m->rows; i++) json_text(j, NULL, m->labels[i]);
+  json_end(j, ']');
+  json_matrix(j, "prob", m->prob, m);
+  json_matrix(j, "normalised", m->normalised, m);
+  json_end(j, '}');
+}
+
+static fv_status print_json(const trace_run *r) {
+  const fv_trace_result *t = &r->result;
+  json_out j = {.f = r->s->out};
+  json_begin(&j, NULL, '{');
+  fv_status st = json_model(&j, r->s);
+  if (st) return st;
+  if (!r->s->args->samples) {
+    json_text(&j, "question", r->options->input.question ? r->options->input.question : r->options->input.prompt);
+    json_begin(&j, "answer", '{');
+    json_int(&j, "id", t->answer_id);
+    json_text(&j, "piece", t->answer);
+    json_end(&j, '}');
+  } else {
+    json_int(&j, "samples", r->traced);
+    json_int(&j, "matched", r->matched);
+    json_begin(&j, "excluded", '[');
+    for (size_t i = 0; i < r->samples.nexcluded; i++) json_text(&j, NULL, r->samples.excluded[i]);
+    json_end(&j, ']');
+  }
+  json_int(&j, "window", r->options->window);
+  json_int(&j, "seed", r->options->seed);
+  json_text(&j, "rng", r->s->args->rng);
+  json_int(&j, "runs", t->runs);
+  json_int(&j, "rows", t->cost.rows);
+  json_num(&j, "flops", t->cost.flops);
+  json_int(&j, "checked", t->checked);
+  json_int(&j, "flat", t->flat);
+  json_text(&j, "engine", fv_model_engine(r->s->model));
+  json_begin(&j, "maps", '[');
+  for (size_t i = 0; i < t->nmaps; i++) json_map(&j, r, &t->maps[i]);
+  json_end(&j, ']');
+  json_end(&j, '}');
+  return FV_OK;
+}
+
+/* ---- NumPy ---- */
+
+/* Arrays under ROME's names; those of further sites have STACK.SITE/ in front. */
+static fv_status npz_site(const trace_run *r, fv_npz *z, const fv_trace_map *m, const char *prefix) {
+  fv_error *err = &r->s->err;
+  const fv_trace_result *t = &r->result;
+  int64_t shape[2] = {m->rows, m->cols}, span[2] = {0, m->rows}, two = 2;
+  bool question = t->nids == m->rows && strcmp(m->stack, fv_model_question_stack(r->s->model)) == 0, correct = true;
+  double low = average(r, m, m->low), high = average(r, m, m->high);
+  char name[128], kind[96];
+  double *scores = calloc((size_t)(m->rows * m->cols) + 1, sizeof *scores);
+  int64_t *ids = calloc((size_t)m->rows + 1, sizeof *ids);
+  if (!scores || !ids) return free(scores), free(ids), fv_fail(err, FV_ENOMEM, "no memory");
+  for (int64_t i = 0; i < m->rows * m->cols; i++) scores[i] = average(r, m, m->prob[i]);
+  for (int64_t i = 0; i < m->rows; i++) ids[i] = question ? t->ids[i] : -1;
+  snprintf(kind, sizeof kind, "%s.%s", m->stack, m->site);
+  const char *kind_text = kind;
+  const struct {
+    const char *name;
+    fv_npy type;
+    size_t ndim;
+    const int64_t *shape;
+    const void *data;
+  } arrays[] = {{"scores", FV_NPY_F64, 2, shape, scores},
+                {"low_score", FV_NPY_F64, 0, NULL, &low},
+                {"high_score", FV_NPY_F64, 0, NULL, &high},
+                {"input_ids", FV_NPY_I64, 1, shape, ids},
+                {"input_tokens", FV_NPY_TEXT, 1, shape, m->labels},
+                {"subject_range", FV_NPY_I64, 1, &two, span},
+                {"answer", FV_NPY_TEXT, 0, NULL, &t->answer},
+                {"window", FV_NPY_I64, 0, NULL, &r->options->window},
+                {"correct_prediction", FV_NPY_BOOL, 0, NULL, &correct},
+                {"kind", FV_NPY_TEXT, 0, NULL, &kind_text},
+                {"normalised", FV_NPY_F64, 2, shape, m->normalised},
+                {"layers", FV_NPY_I64, 1, shape + 1, m->layers}};
+  fv_status st = FV_OK;
+  for (size_t i = 0; i < sizeof arrays / sizeof *arrays && !st; i++) {
+    snprintf(name, sizeof name, "%s%s", prefix, arrays[i].name);
+    st = fv_npz_add(z, name, arrays[i].type, arrays[i].ndim, arrays[i].shape, arrays[i].data, err);
+  }
+  free(scores), free(ids);
+  return st;
+}
+
+static fv_status write_npz(const trace_run *r) {
+  fv_npz *z = NULL;
+  fv_status st = fv_npz_open(r->s->args->npz, &z, &r->s->err);
+  bool first = true;
+  for (size_t i = 0; i < r->result.nmaps && !st; i++) {
+    const fv_trace_map *m = &r->result.maps[i];
+    char prefix[112] = "";
+    if (m->draw >= 0) continue;
+    if (!first && r->options->ncorrupt > 1)
+      snprintf(prefix, sizeof prefix, "%zu/%s.%s.%lld/", m->corrupt, m->stack, m->site, (long long)m->rows);
+    else if (!first)
+      snprintf(prefix, sizeof prefix, "%s.%s.%lld/", m->stack, m->site, (long long)m->rows);
+    st = npz_site(r, z, m, prefix);
+    first = false;
+  }
+  if (!st) return fv_npz_commit(z, &r->s->err);
+  fv_npz_abort(z);
+  return st;
+}
+
+/* ---- pictures ---- */
+
+typedef struct panel {
+  fv_heatmap map;
+  float *values;
+  char **columns, **rows, title[160], bar[160];
+} panel;
+
+static void panel_release(panel *p) {
+  for (int64_t i = 0; p->columns && i < p->map.cols; i++) free(p->columns[i]);
+  for (int64_t i = 0; p->rows && i < p->map.rows; i++) free(p->rows[i]);
+  free(p->columns), free(p->rows), free(p->values);
+}
+
+/* [start] word word [end], where the words are as many as the rows between. */
+static void word_labels(panel *p, const char *question) {
+  int64_t n = 0;
+  for (int pass = 0; pass < 2; pass++) {
+    const char *s = question;
+    for (n = 0; *(s += strspn(s, " \t")); n++) {
+      size_t k = strcspn(s, " \t");
+      if (pass == 1) free(p->rows[n + 1]), p->rows[n + 1] = strndup(s, k);
+      s += k;
+    }
+    if (n + 2 != p->map.rows) return;
+  }
+  free(p->rows[0]), free(p->rows[n + 1]);
+  p->rows[0] = strdup("[start]"), p->rows[n + 1] = strdup("[end]");
+}
+
+static fv_status panel_fill(const trace_run *r, const fv_trace_map *m, panel *p) {
+  const cli_args *a = r->s->args;
+  p->map = (fv_heatmap){.rows = m->rows, .cols = m->cols, .title = p->title, .bar_label = p->bar};
+  p->values = calloc((size_t)(m->rows * m->cols) + 1, sizeof *p->values);
+  p->columns = calloc((size_t)m->cols + 1, sizeof *p->columns), p->rows = calloc((size_t)m->rows + 1, sizeof *p->rows);
+  if (!p->values || !p->columns || !p->rows) return fv_fail(&r->s->err, FV_ENOMEM, "no memory");
+  p->map.values = p->values;
+  for (int64_t i = 0; i < m->rows * m->cols; i++) p->values[i] = (float)cell(r, m, i);
+  for (int64_t c = 0; c < m->cols; c++) {
+    char text[24] = "";
+    if (m->layers[c] >= 0 && !(a->hide_last_tick && c == m->cols - 1))
+      snprintf(text, sizeof text, "%lld", (long long)m->layers[c]);
+    p->columns[c] = strdup(text);
+  }
+  for (int64_t i = 0; i < m->rows; i++) p->rows[i] = strdup(row_label(m, i));
+  if (strcmp(a->labels, "words") == 0 && r->options->input.question && !a->samples)
+    word_labels(p, r->options->input.question);
+  p->map.row_labels = (const char *const *)p->rows, p->map.col_labels = (const char *const *)p->columns;
+  p->map.x_label = r->options->window > 1 ? "centre of the restored layers" : "restored layer";
+  bool facets = r->options->ncorrupt > 1 || strcmp(a->facet, "draw") == 0;
+  if (!facets)
+    snprintf(p->title, sizeof p->title, "%s %s", m->stack, m->site);
+  else if (m->draw >= 0)
+    snprintf(p->title, sizeof p->title, "%s %s, draw %lld", m->stack, m->site, (long long)m->draw);
+  else
+    snprintf(p->title, sizeof p->title, "%s %s\n%s", m->stack, m->site, corruption(r, m->corrupt));
+  const char *answer = a->samples ? "answer" : r->result.answer;
+  bool norm = strcmp(a->value, "normalised") == 0, difference = strcmp(a->value, "difference") == 0;
+  snprintf(p->bar, sizeof p->bar,
+           norm         ? "(p(%s) - low) / (high - low)"
+           : difference ? "p(%s) - p(%s) corrupted"
+                        : "p(%s)",
+           answer, answer);
+  return FV_OK;
+}
+
+/* The lightest colour is the corrupted run's value, so that colour means restored. */
+static float scale_floor(const trace_run *r) {
+  float low = INFINITY;
+  if (!isnan(r->s->args->vmin)) return (float)r->s->args->vmin;
+  if (strcmp(r->s->args->value, "raw") != 0) return 0.0f;
+  for (size_t i = 0; i < r->result.nmaps; i++)
+    if (shown(r, &r->result.maps[i]) && average(r, &r->result.maps[i], r->result.maps[i].low) < (double)low)
+      low = (float)average(r, &r->result.maps[i], r->result.maps[i].low);
+  return low;
+}
+
+static fv_status draw_terminal(const trace_run *r, const panel *p, const char *colors, float vmin) {
+  fv_terminal_options o;
+  char *text = NULL;
+  const char *term = getenv("COLORTERM"), *columns = getenv("COLUMNS");
+  bool terminal = isatty(STDOUT_FILENO) != 0;
+  fv_terminal_defaults(&o);
+  o.colors = colors, o.vmin = vmin, o.vmax = (float)r->s->args->vmax;
+  o.depth = !terminal                                                                ? FV_TERMINAL_PLAIN
+            : term && (strcmp(term, "truecolor") == 0 || strcmp(term, "24bit") == 0) ? FV_TERMINAL_TRUE
+                                                                                     : FV_TERMINAL_256;
+  if (columns && atol(columns) >= 20) o.width = atol(columns);
+  fv_status st = fv_plot_terminal(&text, &p->map, &o, &r->s->err);
+  if (!st) fprintf(r->s->out, "%s\n", text);
+  free(text);
+  return st;
+}
+
+static fv_status draw(const trace_run *r) {
+  const cli_args *a = r->s->args;
+  bool terminal =
+      !a->json && (strcmp(a->show, "always") == 0 ||
+                   (strcmp(a->show, "auto") == 0 && isatty(STDOUT_FILENO) && !(a->csv && strcmp(a->csv, "-") == 0)));
+  if (!a->plot && !terminal) return FV_OK;
+  panel *panels = calloc(r->result.nmaps + 1, sizeof *panels);
+  fv_heatmap *maps = calloc(r->result.nmaps + 1, sizeof *maps);
+  size_t n = 0;
+  const char *colors = a->colors;
+  fv_status st = panels && maps ? FV_OK : fv_fail(&r->s->err, FV_ENOMEM, "no memory");
+  float vmin = st ? 0.0f : scale_floor(r);
+  for (size_t i = 0; i < r->result.nmaps && !st; i++) {
+    const fv_trace_map *m = &r->result.maps[i];
+    if (!shown(r, m)) continue;
+    st = panel_fill(r, m, &panels[n]);
+    maps[n] = panels[n].map;
+    const char *own = a->colors ? a->colors : site_colors(m->stack, m->site);
+    if (!colors) colors = own;
+    n++;
+    if (!st && terminal) st = draw_terminal(r, &panels[n - 1], own, vmin);
+  }
+  fv_plot_options o;
+  fv_plot_defaults(&o);
+  o.colors = colors, o.vmin = vmin, o.vmax = (float)a->vmax, o.serif = a->serif;
+  if (!st && a->plot) st = fv_plot_write(a->plot, n, maps, &o, &r->s->err);
+  for (size_t i = 0; panels && i < n; i++) panel_release(&panels[i]);
+  free(panels), free(maps);
+  return st;
+}
+
+fv_status trace_output(trace_run *r) {
+  const cli_args *a = r->s->args;
+  fv_status st = a->npz ? write_npz(r) : FV_OK;
+  if (!st) st = draw(r);
+  if (st) return st;
+  if (a->json) return print_json(r);
+  if (!a->csv || strcmp(a->csv, "-") != 0) print_summary(r);
+  return FV_OK;
+}
