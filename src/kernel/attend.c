@@ -6,13 +6,20 @@
 
 /* Packing the keys pays from about this many queries in one task. */
 #define QUERIES_PER_TASK_MIN 64
+#define GROUPS_PER_TASK_MAX 64
 
 size_t fv_attend_scratch(const fv_kernels *k, int64_t H, int64_t Dh, int64_t max_S) {
   (void)H;
   return (size_t)k->threads * fv_attend_task_bytes(Dh, max_S) + 64;
 }
 
-/* Queries per task: all of a group's, unless that leaves threads without work. */
+/* Groups per task, so that they can share packed keys, and still enough tasks for all threads. */
+static int64_t groups_per_task(int threads, int64_t pairs) {
+  int64_t groups = pairs / (4 * (int64_t)threads);
+  return groups < 1 ? 1 : groups > GROUPS_PER_TASK_MAX ? GROUPS_PER_TASK_MAX : groups;
+}
+
+/* Queries of each group per task: all of them, unless that leaves threads without work. */
 static int64_t queries_per_task(int threads, int64_t pairs, int64_t most) {
   if (threads == 1 || pairs >= 4 * (int64_t)threads) return most;
   int64_t pieces = (4 * threads + pairs - 1) / pairs;
@@ -37,25 +44,25 @@ fv_status fv_attend(fv_kernels *k, int64_t H, int64_t KV, int64_t Dh, float scal
   if (most == 0) return FV_OK;
   int threads = work < 20000 && !hook ? 1 : k->threads;
   most *= H / KV;
-  int64_t step = queries_per_task(threads, ngroups * KV, most);
-  int64_t pieces = (most + step - 1) / step, tasks = KV * ngroups * pieces;
-  int64_t chunk = tasks / (16 * (int64_t)threads) + 1;
+  int64_t together = groups_per_task(threads, ngroups * KV), spans = (ngroups + together - 1) / together;
+  int64_t step = queries_per_task(threads, spans * KV, most);
+  int64_t pieces = (most + step - 1) / step, tasks = KV * spans * pieces;
   size_t bytes = fv_attend_task_bytes(Dh, max_S);
   char *base = (char *)(((uintptr_t)scratch + 63) & ~(uintptr_t)63);
   /* The key-value head is the slowest index: groups that share keys find that head's part of them in the cache. */
-#pragma omp parallel for num_threads(threads) schedule(dynamic, chunk)
+#pragma omp parallel for num_threads(threads) schedule(dynamic)
   for (int64_t i = 0; i < tasks; i++) {
-    const fv_attend_group *g = &groups[i / pieces % ngroups];
-    int64_t queries = g->n * (H / KV), begin = i % pieces * step;
-    if (begin >= queries) continue;
-    fv_attend_task task = {.group = g,
+    int64_t from = i / pieces % spans * together, begin = i % pieces * step;
+    fv_attend_task task = {.groups = groups + from,
+                           .count = together < ngroups - from ? together : ngroups - from,
                            .hook = hook,
                            .H = H,
                            .KV = KV,
                            .Dh = Dh,
-                           .kv = i / pieces / ngroups,
+                           .kv = i / pieces / spans,
                            .begin = begin,
-                           .end = begin + step < queries ? begin + step : queries,
+                           .end = begin + step,
+                           .max_S = max_S,
                            .scale = scale};
     k->table->attend(&task, base + (size_t)omp_get_thread_num() * bytes);
   }

@@ -17,9 +17,11 @@ typedef struct fv_attend_room {
   float *scores;        /* [FV_QUERIES_MAX][stride] */
   float *q;             /* [Dh][queries] */
   float *z;             /* [FV_QUERIES_MAX][width] */
-  const float **values; /* [S] */
-  int64_t stride;       /* of a row of scores */
-  int64_t width;        /* Dh rounded up to whole vectors */
+  const float **values; /* [S] where the rows of values are */
+  /* [S] the rows from which keys and copies were made, NULL = none yet */
+  const float **keys_from, **values_from;
+  int64_t stride; /* of a row of scores */
+  int64_t width;  /* Dh rounded up to whole vectors */
 } fv_attend_room;
 
 static inline int64_t fv_attend_round(int64_t x) { return (x + FV_VECTOR_MAX - 1) / FV_VECTOR_MAX * FV_VECTOR_MAX; }
@@ -37,7 +39,7 @@ static inline int64_t fv_attend_stride(int64_t S) {
 static inline size_t fv_attend_task_bytes(int64_t Dh, int64_t S) {
   size_t keys = (size_t)fv_attend_keys(S), stride = (size_t)fv_attend_stride(S), width = (size_t)fv_attend_round(Dh);
   return (2 * keys * width + FV_QUERIES_MAX * stride + 2 * FV_QUERIES_MAX * width) * sizeof(float) +
-         keys * sizeof(float *);
+         3 * keys * sizeof(float *);
 }
 
 static inline fv_attend_room fv_attend_room_at(void *scratch, int64_t Dh, int64_t S) {
@@ -49,6 +51,8 @@ static inline fv_attend_room fv_attend_room_at(void *scratch, int64_t Dh, int64_
   w.q = w.scores + FV_QUERIES_MAX * w.stride;
   w.z = w.q + FV_QUERIES_MAX * width;
   w.values = (const float **)(void *)(w.z + FV_QUERIES_MAX * width);
+  w.keys_from = w.values + keys;
+  w.values_from = w.keys_from + keys;
   return w;
 }
 

@@ -11,13 +11,15 @@
 
 #include "kernel/kernel.h"
 
-/* A part of one group's queries against one key-value head. Its queries are numbered through the query heads that
- * share this key-value head: number j is head kv * (H / KV) + j / n, row j % n. */
+/* Queries of neighbouring groups against one key-value head. A group's queries are numbered through the query heads
+ * that share this key-value head: number j is head kv * (H / KV) + j / n, row j % n. */
 typedef struct fv_attend_task {
-  const fv_attend_group *group;
+  const fv_attend_group *groups;
+  int64_t count;              /* of groups */
   const fv_attend_hook *hook; /* NULL = nobody looks */
   int64_t H, KV, Dh, kv;
-  int64_t begin, end; /* numbers of the queries to compute */
+  int64_t begin, end; /* numbers of the queries to compute in each group, as far as it has them */
+  int64_t max_S;      /* at least the S of every group; the scratch is laid out for it */
   float scale;
 } fv_attend_task;
 
@@ -28,7 +30,7 @@ typedef struct fv_kernel_table {
   void (*add)(int64_t W, const float *a, const float *b, float *y);
   void (*mul)(int64_t W, const float *a, const float *b, float *y);
   void (*rope)(int64_t H, int64_t Dh, int64_t rot, const float *cos, const float *sin, const float *x, float *y);
-  /* scratch: fv_attend_task_bytes(Dh, S) bytes, aligned to 64 */
+  /* scratch: fv_attend_task_bytes(Dh, max_S) bytes, aligned to 64 */
   void (*attend)(const fv_attend_task *task, void *scratch);
 } fv_kernel_table;
 

@@ -31,7 +31,7 @@ void fv_matmul_free_all(fv_kernels *k);
 
 /* For tests: the vector kernels of another instruction set ("x86-64-v3"); FV_EUNSUPPORTED where they cannot run. */
 fv_status fv_kernels_force_isa(fv_kernels *k, const char *isa, fv_error *err);
-/* For tests, before anything is packed: row tiles of no other size than `rows` (one of 1..8, 16, 24, .. 64) pass their
+/* For tests, before anything is packed: row tiles of no other size than `rows` (one of 1..16, 24, 32, .. 64) pass their
  * check, as if oneDNN had failed the others. Writes the library text anew. */
 fv_status fv_kernels_force_tile(fv_kernels *k, int64_t rows, fv_error *err);
 

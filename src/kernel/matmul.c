@@ -6,7 +6,11 @@
 
 #include "base/bytes.h"
 
-const int64_t fv_tile_sizes[FV_TILE_SIZES] = {1, 2, 3, 4, 5, 6, 7, 8, 16, 24, 32, 40, 48, 56, 64};
+/* Different results that a check compares: another order of summation leaves some of them as they are, not all. */
+#define CHECKED_RESULTS 256
+
+const int64_t fv_tile_sizes[FV_TILE_SIZES] = {1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11,
+                                              12, 13, 14, 15, 16, 24, 32, 40, 48, 56, 64};
 
 int fv_matmul_threads_one(void) {
   int before = omp_get_max_threads();
@@ -98,13 +102,27 @@ static dnnl_status_t matmul_desc(const fv_kernels *k, dn_md x, dn_md w, dn_md bi
   return s;
 }
 
-/* Runs the tile on the repeated row and compares. The reference tile sets the bits that the others must match. */
-static dnnl_status_t tile_check(fv_kernels *k, fv_matmul_family *f, int number) {
-  fv_matmul_tile *t = &f->tiles[number];
+/* Runs the tile on one row, repeated, and compares every place with the reference; the first tile of a family that is
+ * run sets the reference bits. */
+static dnnl_status_t tile_check_row(fv_matmul_family *f, int number, int64_t row, fv_matmul_runner *r, dnnl_memory_t w,
+                                    dnnl_memory_t b, void *scratch, bool *same) {
   int64_t rows = fv_tile_sizes[number];
   size_t row_bytes = (size_t)f->N * sizeof(float);
+  float *reference = f->check_ref + row * f->N;
+  for (int64_t i = 0; i < rows; i++)
+    memcpy(f->check_x + i * f->K, f->check_rows + row * f->K, (size_t)f->K * sizeof(float));
+  dnnl_status_t s = fv_matmul_run(r, &f->tiles[number], w, b, f->check_x, f->check_y, scratch);
+  if (s) return s;
+  if (f->reference < 0) memcpy(reference, f->check_y, row_bytes);
+  for (int64_t i = 0; i < rows; i++)
+    if (memcmp(f->check_y + i * f->N, reference, row_bytes) != 0) *same = false;
+  return s;
+}
+
+static dnnl_status_t tile_check(fv_kernels *k, fv_matmul_family *f, int number) {
   fv_matmul_runner r;
   dnnl_memory_t w = NULL, b = NULL;
+  bool same = true;
   void *scratch = fv_alloc_aligned(FV_MATMUL_SCRATCH, 1);
   dnnl_status_t s = scratch ? fv_matmul_runner_init(&r, k) : dnnl_out_of_memory;
   if (s) {
@@ -113,13 +131,8 @@ static dnnl_status_t tile_check(fv_kernels *k, fv_matmul_family *f, int number) 
   }
   s = dnnl_memory_create(&w, f->weights, k->engine, f->check_w);
   if (!s) s = dnnl_memory_create(&b, f->bias, k->engine, f->check_b);
-  if (!s) s = fv_matmul_run(&r, t, w, b, f->check_x, f->check_y, scratch);
-  if (!s) {
-    if (f->reference < 0) memcpy(f->check_ref, f->check_y, row_bytes);
-    t->good = !(k->forbidden >> number & 1);
-    for (int64_t i = 0; i < rows; i++)
-      if (memcmp(f->check_y + i * f->N, f->check_ref, row_bytes) != 0) t->good = false;
-  }
+  for (int64_t row = 0; row < f->checks && !s; row++) s = tile_check_row(f, number, row, &r, w, b, scratch, &same);
+  f->tiles[number].good = !s && same && !(k->forbidden >> number & 1);
   if (w) dnnl_memory_destroy(w);
   if (b) dnnl_memory_destroy(b);
   fv_matmul_runner_release(&r);
@@ -170,6 +183,7 @@ static void family_free(fv_matmul_family *f) {
   free(f->check_w);
   free(f->check_b);
   free(f->check_x);
+  free(f->check_rows);
   free(f->check_y);
   free(f->check_ref);
   free(f);
@@ -223,13 +237,14 @@ static dnnl_status_t family_check_data(fv_kernels *k, fv_matmul_family *f) {
   f->check_b = fv_alloc_aligned(N, sizeof(float));
   f->check_x = fv_alloc_aligned(FV_TILE_ROWS * K, sizeof(float));
   f->check_y = fv_alloc_aligned(FV_TILE_ROWS * N, sizeof(float));
-  f->check_ref = fv_alloc_aligned(N, sizeof(float));
+  f->checks = N < CHECKED_RESULTS ? (CHECKED_RESULTS + f->N - 1) / f->N : 1;
+  f->check_rows = fv_alloc_aligned((size_t)f->checks * K, sizeof(float));
+  f->check_ref = fv_alloc_aligned((size_t)f->checks * N, sizeof(float));
   dnnl_status_t s = dnnl_out_of_memory;
-  if (plain && f->check_w && f->check_b && f->check_x && f->check_y && f->check_ref) {
+  if (plain && f->check_w && f->check_b && f->check_x && f->check_y && f->check_rows && f->check_ref) {
     check_numbers(plain, f->N * f->K, 1);
     check_numbers(f->check_b, f->N, 2);
-    check_numbers(f->check_x, f->K, 3);
-    for (int64_t i = 1; i < FV_TILE_ROWS; i++) memcpy(f->check_x + i * f->K, f->check_x, K * sizeof(float));
+    check_numbers(f->check_rows, f->checks * f->K, 3);
     s = fv_matmul_pack(k, f, plain, f->check_w);
   }
   free(plain);

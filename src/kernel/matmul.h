@@ -2,7 +2,7 @@
  *
  * A layer's weights are cut into panels of at most FV_PANEL output channels; each panel is packed once in the layout
  * that oneDNN chooses. All panels of one width and depth form a family. A family has one primitive per row tile size,
- * made when first asked for, single-threaded, and checked before it is used: one row, repeated, must come out with the
+ * made when first asked for, single-threaded, and checked before it is used: a row, repeated, must come out with the
  * family's reference bits at every place in the tile. The reference is the largest tile whose own rows agree, in the
  * worst case the tile of one row. Sizes that fail are never used; the rows go into tiles that passed, filled up with
  * zero rows where need be. So neither batch nor place nor threads can enter the bits of a row.
@@ -17,7 +17,7 @@
 
 #define FV_PANEL 128
 #define FV_TILE_ROWS 64
-#define FV_TILE_SIZES 15
+#define FV_TILE_SIZES 22
 /* Scratch that a primitive may use; one that asks for more gets its own. */
 #define FV_MATMUL_SCRATCH 16384
 
@@ -39,8 +39,9 @@ struct fv_matmul_family {
   char name[64]; /* the library's name for its implementation */
   int reference; /* number of the tile whose bits count */
   fv_matmul_tile tiles[FV_TILE_SIZES];
-  /* The check: a packed panel, a bias, a tile of one repeated row, a result, and the reference result. */
-  float *check_w, *check_b, *check_x, *check_y, *check_ref;
+  /* The check: a packed panel, a bias, some rows, a tile of one of them, its result, and their reference results. */
+  int64_t checks;
+  float *check_w, *check_b, *check_rows, *check_x, *check_y, *check_ref;
 };
 
 /* How a block of rows is cut: `full` tiles of size `tile`, then the tiles of `rest`, the last of which may hold fewer

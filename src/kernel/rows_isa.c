@@ -40,11 +40,11 @@ VINLINE float row_moment(int64_t D, const float *x, float shift, int power) {
   for (; i + 4 * VL <= D; i += 4 * VL)
     for (int j = 0; j < 4; j++) {
       vf d = vload(x + i + j * VL) - shift;
-      part[j] += power == 2 ? d * d : d;
+      part[j] = power == 2 ? vfma(d, d, part[j]) : part[j] + d;
     }
   for (; i < D; i += VL) {
     vf d = (D - i >= VL ? vload(x + i) : vload_n(x + i, D - i, shift)) - shift;
-    part[0] += power == 2 ? d * d : d;
+    part[0] = power == 2 ? vfma(d, d, part[0]) : part[0] + d;
   }
   return vsum((part[0] + part[1]) + (part[2] + part[3]));
 }

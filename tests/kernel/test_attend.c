@@ -152,21 +152,88 @@ static void same_bits_in_groups_and_threads(fv_kernels *k) {
   scene_free(&a);
 }
 
+/* Groups as a wave makes them: the parent's keys with a few of the run's own rows among them, in lists that are equal,
+ * nearly equal, or shorter, and groups without rows. Each must come out as alone. */
+static void same_bits_beside_other_runs(fv_kernels *k) {
+  enum { groups = 90, S = 75 };
+  static const int64_t widths[] = {16, 20};
+  for (int w = 0; w < 2; w++) {
+    scene a = scene_new(groups * 4, S, 4, 2, widths[w]), other = scene_new(1, S, 4, 2, widths[w]);
+    int64_t width = a.H * a.Dh;
+    float *alone = random_floats(4 * width, 1, 8);
+    for (int64_t i = 0; i < S * a.KV * a.Dh; i++) other.k[i] *= -0.5f, other.v[i] += 1.0f;
+    const float **lists = malloc(2 * groups * S * sizeof *lists);
+    fv_attend_group g[groups];
+    uint32_t seed = 99;
+    for (int64_t i = 0, at = 0; i < groups; i++) {
+      const float **keys = lists + 2 * i * S, **values = keys + S;
+      memcpy(keys, a.rk, S * sizeof *keys);
+      memcpy(values, a.rv, S * sizeof *values);
+      for (uint32_t own = next_random(&seed) % 3; own > 0; own--) {
+        uint32_t s = next_random(&seed) % S;
+        keys[s] = other.rk[s];
+        if (next_random(&seed) % 2) values[s] = other.rv[s];
+      }
+      g[i] = group_of(&a, 1);
+      g[i].n = next_random(&seed) % 5;
+      g[i].S = next_random(&seed) % 4 ? S : S - 1 - next_random(&seed) % 30;
+      g[i].q += at;
+      g[i].k = g[i].n ? keys : NULL;
+      g[i].v = g[i].n ? values : NULL;
+      g[i].z += at * width;
+      for (int64_t j = 0; j < g[i].n; j++) a.visible[at + j] = next_random(&seed) % 3 ? S : next_random(&seed) % S;
+      g[i].visible = a.visible + at;
+      at += g[i].n;
+    }
+    run(k, &a, groups, g, NULL);
+    for (int64_t i = 0; i < groups; i++) {
+      fv_attend_group single = g[i];
+      single.z = alone;
+      run(k, &a, 1, &single, NULL);
+      assert_same_bits(alone, g[i].z, g[i].n * width, "beside other runs");
+    }
+    free(lists);
+    free(alone);
+    scene_free(&a);
+    scene_free(&other);
+  }
+}
+
+/* z = 1e-20 * -1e-30 rounds to -0; a masked key beside it would turn that into +0. */
+static void zero_has_one_sign(fv_kernels *k) {
+  float q[2] = {1, 1}, keys[3] = {0, -46, 0}, v[3] = {-0.0f, -1e-30f, 1}, z[2];
+  const float *rq[2] = {&q[0], &q[1]}, *rk[3] = {&keys[0], &keys[1], &keys[2]}, *rv[3] = {&v[0], &v[1], &v[2]};
+  int64_t visible[2] = {2, 3};
+  fv_attend_group g = {.n = 2, .S = 3, .q = rq, .k = rk, .v = rv, .visible = visible, .z = z};
+  scene a = {.H = 1, .KV = 1, .Dh = 1, .scale = 1};
+  run(k, &a, 1, &g, NULL);
+  float beside = z[0], none = 0.0f;
+  g.n = 1;
+  g.S = 2;
+  run(k, &a, 1, &g, NULL);
+  assert_same_bits(&beside, &z[0], 1, "a zero beside a masked key");
+  assert_same_bits(&none, &z[0], 1, "the sign of zero");
+}
+
 static void hidden_rows_may_hold_anything(fv_kernels *k) {
+  static const fv_attend_hook looking = {look, look};
   scene a = scene_new(13, 50, 2, 2, 20);
   int64_t width = a.H * a.Dh;
   float *clean = random_floats(a.n * width, 1, 8);
+  for (int64_t i = 0; i < a.n; i++) a.visible[i] = i % 2 ? 50 : 33 + i; /* neighbours that see and do not see them */
   fv_attend_group g = group_of(&a, 1);
   run(k, &a, 1, &g, NULL);
   memcpy(clean, a.z, (size_t)(a.n * width) * sizeof *clean);
   for (int64_t s = 45; s < 50; s++)
     for (int64_t c = 0; c < width; c++) a.k[s * width + c] = NAN, a.v[s * width + c] = c % 2 ? INFINITY : NAN;
-  run(k, &a, 1, &g, NULL);
-  for (int64_t i = 0; i < a.n; i++) {
-    if (a.visible[i] <= 45)
-      assert_same_bits(a.z + i * width, clean + i * width, width, "in front of NaN keys");
-    else
-      assert_true(isnan(a.z[i * width]));
+  for (int hooked = 0; hooked < 2; hooked++) {
+    run(k, &a, 1, &g, hooked ? &looking : NULL);
+    for (int64_t i = 0; i < a.n; i++) {
+      if (a.visible[i] <= 45)
+        assert_same_bits(a.z + i * width, clean + i * width, width, "in front of NaN keys");
+      else
+        assert_true(isnan(a.z[i * width]));
+    }
   }
   scene_free(&a);
   free(clean);
@@ -265,6 +332,8 @@ static void on_every_isa(void (*test)(fv_kernels *)) {
 EVERY_ISA(equals_plain)
 EVERY_ISA(same_bits_alone_and_cut)
 EVERY_ISA(same_bits_in_groups_and_threads)
+EVERY_ISA(same_bits_beside_other_runs)
+EVERY_ISA(zero_has_one_sign)
 EVERY_ISA(hidden_rows_may_hold_anything)
 EVERY_ISA(seeing_nothing_gives_zero)
 EVERY_ISA(hooks_act)
@@ -274,6 +343,8 @@ int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(every_isa_equals_plain),
                                      cmocka_unit_test(every_isa_same_bits_alone_and_cut),
                                      cmocka_unit_test(every_isa_same_bits_in_groups_and_threads),
+                                     cmocka_unit_test(every_isa_same_bits_beside_other_runs),
+                                     cmocka_unit_test(every_isa_zero_has_one_sign),
                                      cmocka_unit_test(every_isa_hidden_rows_may_hold_anything),
                                      cmocka_unit_test(every_isa_seeing_nothing_gives_zero),
                                      cmocka_unit_test(every_isa_hooks_act),

@@ -1,6 +1,10 @@
 /* Linear layers: against plain loops, and the same bits whatever the batch, the place, the threads and the tiles. */
 #include "kernel/numbers.h"
 
+#include <pthread.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include "kernel/kernels.h"
 #include "kernel/plain.h"
 
@@ -100,14 +104,88 @@ static void same_bits_with_fixed_tiles(void **state) {
   static const int64_t tiles[] = {64, 8, 1};
   for (size_t t = 0; t < 3; t++) {
     fv_kernels *one = kernels(1), *two = kernels(2);
-    assert_null(strstr(fv_kernels_library(one), "row tiles"));
-    assert_int_equal(fv_kernels_force_tile(one, tiles[t], NULL), FV_OK);
-    assert_int_equal(fv_kernels_force_tile(two, tiles[t], NULL), FV_OK);
-    assert_non_null(strstr(fv_kernels_library(one), "row tiles of "));
+    char want[32];
+    snprintf(want, sizeof want, "row tiles of %d)", (int)tiles[t]);
+    fv_status forced = fv_kernels_force_tile(one, tiles[t], NULL);
+    if (forced || fv_kernels_force_tile(two, tiles[t], NULL)) { /* its own rows differ in this oneDNN */
+      print_message("skip: tiles of %d rows\n", (int)tiles[t]);
+      assert_true(tiles[t] != 1); /* one row cannot differ from itself */
+      fv_kernels_free(one);
+      fv_kernels_free(two);
+      continue;
+    }
+    assert_non_null(strstr(fv_kernels_library(one), want));
     independent(one, two, 37, 51, 600, 53);
     independent(one, two, 300, 100, 600, 97);
     fv_kernels_free(one);
     fv_kernels_free(two);
+  }
+}
+
+/* Two callers on one fv_kernels, while the primitives they need are still being made. */
+typedef struct caller {
+  fv_kernels *k;
+  const fv_linear *l;
+  const layer *a;
+  const float *want;
+  int wrong;
+} caller;
+
+static void *call(void *argument) {
+  caller *c = argument;
+  const layer *a = c->a;
+  const float **x = row_pointers(a->x, a->rows, a->K);
+  float *y = malloc((size_t)(a->rows * a->N) * sizeof *y);
+  void *scratch = malloc(fv_linear_scratch(c->k, a->K));
+  for (int64_t n = 1; n <= a->rows; n++) {
+    c->wrong += fv_linear_rows(c->k, c->l, n, x, y, scratch, NULL) != FV_OK;
+    c->wrong += memcmp(y, c->want, (size_t)(n * a->N) * sizeof *y) != 0;
+  }
+  free(scratch);
+  free(y);
+  free(x);
+  return NULL;
+}
+
+static void callers_share_the_kernels(void **state) {
+  (void)state;
+  fv_kernels *first = kernels(1), *k = kernels(2);
+  layer a = layer_new(150, 70, 40);
+  fv_linear *l1 = pack(first, &a, a.b), *l = pack(k, &a, a.b);
+  const float **x = row_pointers(a.x, a.rows, a.K);
+  float *want = random_floats(a.rows * a.N, 1, 9);
+  run(first, l1, a.K, a.rows, x, want);
+  caller callers[3] = {{k, l, &a, want, 0}, {k, l, &a, want, 0}, {k, l, &a, want, 0}};
+  pthread_t threads[3];
+  for (int i = 0; i < 3; i++) assert_int_equal(pthread_create(&threads[i], NULL, call, &callers[i]), 0);
+  for (int i = 0; i < 3; i++) {
+    pthread_join(threads[i], NULL);
+    assert_int_equal(callers[i].wrong, 0);
+  }
+  free(want);
+  free(x);
+  fv_linear_free(l1);
+  fv_linear_free(l);
+  layer_free(&a);
+  fv_kernels_free(first);
+  fv_kernels_free(k);
+}
+
+/* The whole program again where oneDNN must do without its newer instructions: there, rows do depend on their batch. */
+static void older_processors(void **state) {
+  const char *self = *state;
+  static const char *const isas[] = {"AVX2", "SSE41"};
+  for (size_t i = 0; i < sizeof isas / sizeof *isas && self; i++) {
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+      setenv("DNNL_MAX_CPU_ISA", isas[i], 1);
+      execl("/proc/self/exe", self, "again", (char *)NULL);
+      _exit(127);
+    }
+    int status = -1;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
   }
 }
 
@@ -136,8 +214,13 @@ static void errors_and_empty(void **state) {
   fv_kernels_free(k);
 }
 
-int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(equals_plain), cmocka_unit_test(same_bits_in_any_batch),
-                                     cmocka_unit_test(same_bits_with_fixed_tiles), cmocka_unit_test(errors_and_empty)};
+int main(int argc, char **argv) {
+  void *self = argc == 1 ? argv[0] : NULL;
+  const struct CMUnitTest tests[] = {cmocka_unit_test(equals_plain),
+                                     cmocka_unit_test(same_bits_in_any_batch),
+                                     cmocka_unit_test(same_bits_with_fixed_tiles),
+                                     cmocka_unit_test(callers_share_the_kernels),
+                                     cmocka_unit_test(errors_and_empty),
+                                     cmocka_unit_test_prestate(older_processors, self)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
