@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 static bool take_le(fv_cursor *c, size_t n, uint64_t *out) {
   if (fv_cursor_left(c) < n) return false;
@@ -52,11 +53,17 @@ void *fv_alloc(size_t n, size_t size) {
   return fv_mul_size(n, size, &bytes) ? calloc(bytes ? bytes : 1, 1) : NULL;
 }
 
+enum { HUGE_PAGE = 2 << 20 };
+
 void *fv_alloc_aligned(size_t n, size_t size) {
   size_t bytes;
-  if (!fv_mul_size(n, size, &bytes) || bytes > SIZE_MAX - 127) return NULL;
-  bytes = (bytes + 63) & ~(size_t)63;
-  return aligned_alloc(64, bytes ? bytes : 64);
+  if (!fv_mul_size(n, size, &bytes) || bytes > SIZE_MAX - 2 * HUGE_PAGE) return NULL;
+  size_t unit = bytes < 2 * HUGE_PAGE ? 64 : HUGE_PAGE;
+  bytes = bytes ? (bytes + unit - 1) / unit * unit : unit;
+  void *p = aligned_alloc(unit, bytes);
+  /* Large blocks in huge pages: a page fault per 4 KiB of weights would cost as much as reading them. */
+  if (p && unit == HUGE_PAGE) madvise(p, bytes, MADV_HUGEPAGE);
+  return p;
 }
 
 bool fv_grow(void *array_pointer, size_t *capacity, size_t want, size_t size) {
@@ -92,6 +99,16 @@ char *fv_format(const char *format, ...) {
   vsnprintf(text, (size_t)n + 1, format, args);
   va_end(args);
   return text;
+}
+
+bool fv_all_finite(const float *x, int64_t n) {
+  uint32_t bad = 0;
+  for (int64_t i = 0; i < n; i++) { /* the exponent's bits alone, so that the loop is vectorised */
+    uint32_t bits;
+    memcpy(&bits, &x[i], sizeof bits);
+    bad |= (bits & 0x7F800000u) == 0x7F800000u;
+  }
+  return !bad;
 }
 
 bool fv_utf8_valid(const char *s, size_t n, size_t *bad) {

@@ -43,6 +43,9 @@ char *fv_strdup(const char *s);
 /* printf into a fresh string; NULL when memory is short. */
 char *fv_format(const char *format, ...) FV_PRINTF(1, 2);
 
+/* True when none of the n numbers is NaN or infinite. */
+bool fv_all_finite(const float *x, int64_t n);
+
 /* True when the n bytes are well-formed UTF-8 (no surrogates, no overlong forms); *bad is the offset of the first bad
  * byte. */
 bool fv_utf8_valid(const char *s, size_t n, size_t *bad);

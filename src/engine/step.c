@@ -61,9 +61,3 @@ fv_status fv_step_compute(const fv_step_job *j, fv_error *err) {
   }
   return fv_fail(err, FV_EINTERNAL, "step %d (%s) is not computed row by row", j->step, fv_kind_text(s->kind));
 }
-
-bool fv_all_finite(const float *x, int64_t n) {
-  float sum = 0.0f; /* x - x is 0 for finite x and NaN otherwise */
-  for (int64_t i = 0; i < n; i++) sum += x[i] - x[i];
-  return sum == 0.0f;
-}

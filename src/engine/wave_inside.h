@@ -130,7 +130,6 @@ typedef struct fv_step_job {
 } fv_step_job;
 fv_status fv_step_compute(const fv_step_job *job, fv_error *err); /* every kind but ATTEND */
 size_t fv_step_scratch(const fv_model *m);
-bool fv_all_finite(const float *x, int64_t n);
 
 /* compute.c: computes the sliced and laid-out reads first..last-1. `done` and `share` scale the progress. */
 fv_status fv_compute(fv_wave *w, int first, int last, const fv_progress *progress, double done, double share,

@@ -77,14 +77,27 @@ static fv_status read_floats(const fv_tensor *t, int64_t first, int64_t count, f
   return FV_OK;
 }
 
+/* The same as a view where the file holds float32; *owned is what to free. */
+static fv_status view_floats(const fv_tensor *t, int64_t first, int64_t count, const float **out, float **owned,
+                             fv_error *err) {
+  const float *stored = fv_tensor_f32(t);
+  *owned = NULL;
+  /* A value that is not finite is found again, and named, by the reader. */
+  if (stored && fv_all_finite(stored + first, count)) return *out = stored + first, FV_OK;
+  fv_status st = read_floats(t, first, count, owned, err);
+  *out = *owned;
+  return st;
+}
+
 static fv_status bind_linear(fv_model *m, const fv_step *s, fv_bound *b, const fv_tensor *w, const fv_tensor *bias,
                              fv_error *err) {
   int64_t K = m->plan->steps[s->in[0]].width, N = s->width;
-  float *weights = NULL, *offsets = NULL;
-  fv_status st = read_floats(w, s->first_row * K, N * K, &weights, err);
+  const float *weights;
+  float *copy = NULL, *offsets = NULL;
+  fv_status st = view_floats(w, s->first_row * K, N * K, &weights, &copy, err);
   if (!st && bias) st = read_floats(bias, s->first_row, N, &offsets, err);
   if (!st) st = fv_linear_pack(m->kernels, N, K, weights, offsets, &b->linear, err);
-  free(weights);
+  free(copy);
   free(offsets);
   if (!st) fv_checkpoint_drop(m->checkpoint, w);
   return st;
