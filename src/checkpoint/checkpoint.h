@@ -19,8 +19,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "fovea/tensors.h"
 #include "fovea/status.h"
+#include "fovea/tensors.h"
 
 typedef enum fv_dtype {
   FV_DTYPE_F32,

@@ -169,7 +169,8 @@ static bool harmless(const char *name) {
 
 fv_tensor_info fv_model_tensor(const fv_model *m, size_t index) {
   const fv_tensor *t = fv_checkpoint_at(m->checkpoint, index);
-  return (fv_tensor_info){t->name, fv_dtype_name(t->dtype), t->file, t->rank, t->shape, m->tensor_used[index], harmless(t->name)};
+  return (fv_tensor_info){t->name,  fv_dtype_name(t->dtype), t->file,          t->rank,
+                          t->shape, m->tensor_used[index],   harmless(t->name)};
 }
 
 size_t fv_model_unused(const fv_model *m) {
