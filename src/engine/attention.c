@@ -40,12 +40,13 @@ static fv_status find_taps(fv_pass *p, int step, fv_error *err) {
   fv_wave *w = p->w;
   p->ntaps = 0;
   for (int i = p->read_first[step]; i < p->read_first[step + 1]; i++) {
-    const fv_read *r = &w->reads[p->reads[i]];
+    fv_read *r = &w->reads[p->reads[i]];
     for (int64_t k = 0; k < r->nrows && r->part != FV_PART_OUT; k++)
       if (!add_tap(p, (fv_tap){computing_run(w, step, r->run, r->rows[k]), (int)r->rows[k], r->part, r, NULL, k}))
         return fv_fail(err, FV_ENOMEM, "no memory");
   }
-  for (int i = w->edit_first[step]; i < w->edit_first[step + 1]; i++) {
+  /* Continuations hold rows of which no source has a counterpart, and their runs have other numbers. */
+  for (int i = w->edit_first[step]; i < w->edit_first[step + 1] && !w->outer; i++) {
     fv_edit *e = w->edits_by_step[i];
     for (int64_t t = 0; t < e->T && e->source_values; t++)
       if (fv_rowset_has(e->rows, t) && !add_tap(p, (fv_tap){computing_run(w, step, e->source, e->source_row[t]),
@@ -56,23 +57,14 @@ static fv_status find_taps(fv_pass *p, int step, fv_error *err) {
   return FV_OK;
 }
 
-static void copy_keys(const fv_edit *e, int64_t index, int64_t head, const float *keys) {
-  int64_t h = e->head_index[head];
-  if (h < 0) return;
-  float *out = e->source_values + index * e->width + h * (e->width / e->nheads);
-  for (int i = 0; i < e->nspans; i++) {
-    memcpy(out, keys + e->spans[i].lo, (size_t)(e->spans[i].hi - e->spans[i].lo) * sizeof *out);
-    out += e->spans[i].hi - e->spans[i].lo;
-  }
-}
-
-static void on_part(void *user, int64_t head, int64_t i, float *keys, fv_part part) {
+static void on_part(void *user, int64_t head, int64_t i, float *keys, int64_t S, fv_part part) {
   const fv_attend_row *at = (const fv_attend_row *)user + i;
   const fv_pass *p = at->pass;
   const fv_run *run = &p->w->runs[at->run];
+  int64_t visible = p->w->model->plan->steps[at->step].causal ? at->row + 1 : S;
   for (int c = 0; c < run->nchain; c++)
     if (run->chain[c]->step == at->step && run->chain[c]->part == part)
-      fv_edit_keys(run->chain[c], at->row, head, keys);
+      fv_edit_keys(run->chain[c], at->row, head, keys, visible);
   int64_t lo = 0, hi = p->ntaps;
   while (lo < hi) {
     int64_t mid = (lo + hi) / 2;
@@ -86,20 +78,18 @@ static void on_part(void *user, int64_t head, int64_t i, float *keys, fv_part pa
     const fv_tap *t = &p->taps[lo];
     if (t->part != part) continue;
     if (t->read)
-      fv_read_keys(t->read, t->index, head, keys);
+      fv_read_keys(t->read, t->index, head, keys, visible);
     else
-      copy_keys(t->edit, t->index, head, keys);
+      fv_edit_take_keys(t->edit, t->index, head, keys, visible);
   }
 }
 
 static void on_scores(void *user, int64_t head, int64_t i, float *scores, int64_t S) {
-  (void)S;
-  on_part(user, head, i, scores, FV_PART_SCORES);
+  on_part(user, head, i, scores, S, FV_PART_SCORES);
 }
 
 static void on_pattern(void *user, int64_t head, int64_t i, float *pattern, int64_t S) {
-  (void)S;
-  on_part(user, head, i, pattern, FV_PART_PATTERN);
+  on_part(user, head, i, pattern, S, FV_PART_PATTERN);
 }
 
 static bool part_edits(const fv_wave *w, int step, bool *sourced) {
@@ -150,7 +140,8 @@ void fv_attention_release(fv_pass *p) {
       free(p->taps);
 }
 
-/* Pointers to all key and value rows of a run; 0..S-1 are looked up in pieces, so no list of them is needed. */
+/* Pointers to all key and value rows of a run; 0..S-1 are looked up in pieces, so no list of them is needed. Rows that
+ * nobody sees were not computed; where scores are looked at, the kernel multiplies them by 0, so any row will do. */
 static void fill_table(const fv_pass *p, const fv_step *s, int run, int64_t S, int64_t at) {
   enum { PIECE = 256 };
   int32_t rows[PIECE];
@@ -159,6 +150,10 @@ static void fill_table(const fv_pass *p, const fv_step *s, int run, int64_t S, i
     for (int64_t i = 0; i < n; i++) rows[i] = (int32_t)(t + i);
     fv_resolve(p->w, s->in[1], run, rows, n, p->keys + at + t);
     fv_resolve(p->w, s->in[2], run, rows, n, p->values + at + t);
+    for (int64_t i = at + t; i < at + t + n; i++) {
+      if (!p->keys[i]) p->keys[i] = p->keys[at];
+      if (!p->values[i]) p->values[i] = p->values[at];
+    }
   }
 }
 

@@ -1,4 +1,5 @@
 /* From an edit's text or options to an fv_edit of a run. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -6,6 +7,20 @@
 #include "engine/wave_inside.h"
 
 static fv_status no_memory(fv_error *err) { return fv_fail(err, FV_ENOMEM, "no memory for an edit"); }
+
+/* With options.generated an edit of all rows is also one of the rows that generation appends. */
+static bool reaches_new_rows(const fv_wave *w, const fv_selection *at) {
+  const fv_plan *p = w->model->plan;
+  return w->options.generated && at->all_rows && p->spaces[p->steps[at->step].space].generates;
+}
+
+/* Place of each of a step's H heads among those that a selection names, or -1. */
+static int64_t *head_places(const fv_selection *s, int64_t H) {
+  int64_t *place = fv_alloc((size_t)H, sizeof *place);
+  for (int64_t h = 0; place && h < H; h++) place[h] = -1;
+  for (int64_t h = 0; place && h < s->nheads; h++) place[s->heads[h]] = h;
+  return place;
+}
 
 static fv_status fill_target(fv_wave *w, fv_edit *e, const fv_selection *at, fv_error *err) {
   const fv_step *s = &w->model->plan->steps[at->step];
@@ -16,14 +31,12 @@ static fv_status fill_target(fv_wave *w, fv_edit *e, const fv_selection *at, fv_
   if (!e->rows || !e->before || !e->value_row || !fv_selection_flatten(at, &e->spans, &e->nspans))
     return no_memory(err);
   for (int64_t i = 0; i < at->nrows; i++) fv_rowset_add(e->rows, at->rows[i]), e->value_row[at->rows[i]] = i;
-  e->every_new_row = w->options.generated && at->all_rows;
+  e->every_new_row = reaches_new_rows(w, at);
   if (at->part == FV_PART_OUT) return e->whole = e->nspans == 1 && e->width == s->width, FV_OK;
-  e->nheads = at->nheads, e->H = s->H;
-  e->head_index = fv_alloc((size_t)s->H, sizeof *e->head_index);
-  if (!e->head_index) return no_memory(err);
-  for (int64_t h = 0; h < s->H; h++) e->head_index[h] = -1;
-  for (int64_t h = 0; h < at->nheads; h++) e->head_index[at->heads[h]] = h;
-  return FV_OK;
+  e->nheads = at->nheads, e->H = s->H, e->S = at->head_width;
+  e->every_key = e->every_new_row && s->causal && at->all_features;
+  e->head_index = head_places(at, s->H);
+  return e->head_index ? FV_OK : no_memory(err);
 }
 
 static fv_status fill_source(fv_wave *w, fv_edit *e, const fv_edit_options *o, fv_error *err) {
@@ -40,11 +53,16 @@ static fv_status fill_source(fv_wave *w, fv_edit *e, const fv_edit_options *o, f
   if (fv_selection_last_row(from) >= T)
     return fv_fail(err, FV_ESHAPE, "%s: the source run has %lld rows, row %lld is asked for", from->address,
                    (long long)T, (long long)fv_selection_last_row(from));
+  if (from->part != FV_PART_OUT && fv_wave_keys(w, from->step, o->source) != from->head_width)
+    return fv_fail(err, FV_ESHAPE, "%s: the selection was made for %lld keys, the source run has %lld", from->address,
+                   (long long)from->head_width, (long long)fv_wave_keys(w, from->step, o->source));
   e->source = o->source, e->source_step = from->step;
   e->source_row = fv_alloc((size_t)e->T, sizeof *e->source_row);
   if (!e->source_row || !fv_selection_flatten(from, &e->source_spans, &e->nsource_spans)) return no_memory(err);
   for (int64_t i = 0; i < at->nrows; i++) e->source_row[at->rows[i]] = from->rows[i];
   if (at->part == FV_PART_OUT) return FV_OK;
+  e->take_head = head_places(from, e->H);
+  if (!e->take_head) return no_memory(err);
   e->source_values = fv_alloc((size_t)(at->nrows * at->width), sizeof *e->source_values);
   return e->source_values ? FV_OK : no_memory(err);
 }
@@ -58,8 +76,10 @@ static fv_status fill_values(fv_edit *e, const fv_edit_options *o, fv_error *err
   if (!e->values) return no_memory(err);
   memcpy(e->values, o->values, n * sizeof *e->values);
   e->values_rows = o->values_rows;
-  if (!fv_all_finite(e->values, (int64_t)n))
-    return fv_fail(err, FV_ENONFINITE, "%s: a value to write is not finite", o->at->address);
+  bool masks = o->at->part == FV_PART_SCORES; /* scores of masked keys are -INFINITY, as they are read */
+  for (size_t i = 0; i < n; i++)
+    if (!isfinite(o->values[i]) && !(masks && o->values[i] == -INFINITY))
+      return fv_fail(err, FV_ENONFINITE, "%s: a value to write is not finite", o->at->address);
   return FV_OK;
 }
 
@@ -75,6 +95,7 @@ static fv_status fill_later_source(fv_wave *w, fv_edit *e, const fv_edit_options
   float *values = fv_alloc((size_t)fv_selection_count(o->from), sizeof *values);
   if (!values) return no_memory(err);
   fv_status st = fv_full_read(w, o->source, o->from, values, err);
+  w->runs[o->source].read_early = true;
   fv_edit_options known = {.op = o->op, .at = o->at, .source = -1, .values = values, .values_rows = o->at->nrows};
   if (!st) st = fill_values(e, &known, err);
   free(values);
@@ -99,6 +120,9 @@ static fv_status add_edit(fv_wave *w, fv_edit *e, const char *address, fv_error 
       return fv_fail(
           err, FV_ECONFLICT,
           "two edits write the same element of %s; say that their order counts (--in-order) or separate them", address);
+  if (run->read_early)
+    return fv_fail(err, FV_EUSAGE, "run %d has been read by another run's edit already; its own edits come before",
+                   e->run);
   for (int r = e->run + 1; r < w->nruns; r++)
     if (w->runs[r].parent == e->run)
       return fv_fail(err, FV_EUSAGE, "run %d already has children; edits of a run come before them", e->run);
@@ -111,23 +135,39 @@ static fv_status add_edit(fv_wave *w, fv_edit *e, const char *address, fv_error 
   return FV_OK;
 }
 
+static fv_status check_site(const fv_op *op, const fv_selection *at, fv_error *err) {
+  if (!op->on_scores || at->part == FV_PART_SCORES) return FV_OK;
+  return fv_fail(err, FV_EUSAGE, "%s acts on attention scores; %s is not a scores site", op->name, at->address);
+}
+
+/* Values are given for the rows and keys that there are; rows that generation appends have none of their own. */
+static fv_status check_generated(const fv_wave *w, const fv_op *op, const fv_edit_options *o, fv_error *err) {
+  const fv_selection *at = o->at;
+  if (!op->wants_values || !reaches_new_rows(w, at)) return FV_OK;
+  bool keys = at->part != FV_PART_OUT && at->all_features && w->model->plan->steps[at->step].causal;
+  if (o->source < 0 && o->values_rows == 1 && !op->draws && !keys) return FV_OK;
+  return fv_fail(err, FV_EUSAGE, "%s on %s cannot reach generated rows: no values are known for them; name the rows",
+                 op->name, at->address);
+}
+
 static fv_status compile(fv_wave *w, int run, const fv_op *op, const fv_edit_options *o, fv_error *err) {
   const fv_selection *at = o->at;
-  if (op->on_scores && at->part != FV_PART_SCORES)
-    return fv_fail(err, FV_EUSAGE, "%s acts on attention scores; %s is not a scores site", op->name, at->address);
+  fv_status st = check_site(op, at, err);
+  if (st) return st;
   if (at->T != w->runs[run].T[w->model->plan->steps[at->step].space])
     return fv_fail(err, FV_EUSAGE, "%s: the selection was made for an input with %lld rows, run %d has %lld",
                    at->address, (long long)at->T, run,
                    (long long)w->runs[run].T[w->model->plan->steps[at->step].space]);
+  if (at->part != FV_PART_OUT && at->head_width != fv_wave_keys(w, at->step, run))
+    return fv_fail(err, FV_EUSAGE, "%s: the selection was made for an input with %lld keys, run %d has %lld",
+                   at->address, (long long)at->head_width, run, (long long)fv_wave_keys(w, at->step, run));
   if (op->wants_values && (o->source < 0) == (o->values == NULL))
     return fv_fail(err, FV_EUSAGE, "%s needs either a source run or values", op->name);
-  if (w->options.generated && op->wants_values && at->all_rows && (o->source >= 0 || o->values_rows > 1))
-    return fv_fail(err, FV_EUSAGE, "%s on %s cannot reach generated rows: they have no counterpart in the source",
-                   op->name, at->address);
+  if ((st = check_generated(w, op, o, err))) return st;
   fv_edit *e = fv_alloc(1, sizeof *e);
   if (!e) return no_memory(err);
   e->op = op, e->run = run, e->source = -1, e->factor = o->factor;
-  fv_status st = fill_target(w, e, at, err);
+  st = fill_target(w, e, at, err);
   bool later = o->source >= 0 && o->from && o->from->step > at->step;
   if (!st && op->wants_values)
     st = later ? fill_later_source(w, e, o, err) : o->source >= 0 ? fill_source(w, e, o, err) : fill_values(e, o, err);
@@ -177,7 +217,8 @@ static fv_status apply_text(fv_wave *w, int run, const fv_op *op, const char *ad
     fv_edit_options o = {.op = op->name, .at = &at[i], .source = -1, .from = nfrom ? &from[nfrom == 1 ? 0 : i] : NULL};
     fv_op_context c = {w, input, &at[i], args, source, &w->rng};
     float *owned = NULL;
-    st = op->parse(&c, &o, &owned, err);
+    st = check_site(op, &at[i], err);
+    if (!st) st = op->parse(&c, &o, &owned, err);
     if (!st) st = compile(w, run, op, &o, err);
     free(owned);
   }

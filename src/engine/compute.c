@@ -87,7 +87,7 @@ static void finish_rows(fv_wave *w, int step) {
                                 : resolve_row(w->outer, step, run->outer, e->row[k]);
       if (from) memcpy(x, from, (size_t)s->width * sizeof *x);
       if (e->mode[k] == FV_ROW_BLANK) memset(x, 0, (size_t)s->width * sizeof *x);
-      for (int c = e->mode[k] == FV_ROW_COPIED ? run->first_own : 0; c < run->nchain; c++) {
+      for (int c = fv_chain_start(run, step, e->row[k], (fv_mode)e->mode[k]); c < run->nchain; c++) {
         const fv_edit *edit = run->chain[c];
         if (edit->step != step || edit->part != FV_PART_OUT) continue;
         const float *source = NULL;

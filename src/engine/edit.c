@@ -1,6 +1,7 @@
 /* Applying edits to rows, and what the operations' parsers share. */
 #include "engine/edit.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,7 +12,7 @@
 void fv_edit_release(fv_edit *e) {
   if (!e) return;
   free(e->rows), free(e->spans), free(e->head_index), free(e->source_row), free(e->source_spans),
-      free(e->source_values);
+      free(e->source_values), free(e->take_head);
   free(e->values), free(e->value_row), free(e->before);
   free(e);
 }
@@ -51,16 +52,33 @@ void fv_edit_row(const fv_edit *e, int64_t t, float *x, const float *source) {
   }
 }
 
-void fv_edit_keys(const fv_edit *e, int64_t t, int64_t head, float *keys) {
+void fv_edit_keys(const fv_edit *e, int64_t t, int64_t head, float *keys, int64_t visible) {
   int64_t h = e->head_index[head];
   if (h < 0 || !writes_row(e, t)) return;
+  if (e->every_key && t >= e->T) { /* such an operation wants no values */
+    e->op->apply(e, keys, NULL, visible);
+    return;
+  }
   const float *v = e->source_values ? e->source_values + e->value_row[t] * e->width : row_values(e, t);
   if (v) v += h * (e->width / e->nheads);
   for (int i = 0; i < e->nspans; i++) {
-    int64_t n = e->spans[i].hi - e->spans[i].lo;
-    e->op->apply(e, keys + e->spans[i].lo, v, n);
-    if (v) v += n;
+    int64_t lo = e->spans[i].lo, hi = e->spans[i].hi < visible ? e->spans[i].hi : visible;
+    if (lo < hi) e->op->apply(e, keys + lo, v, hi - lo);
+    if (v) v += e->spans[i].hi - lo;
   }
+}
+
+void fv_keys_copy(const fv_span *spans, int nspans, fv_part part, const float *keys, int64_t visible, float *out) {
+  float masked = part == FV_PART_SCORES ? -INFINITY : 0.0f;
+  for (int i = 0; i < nspans; i++)
+    for (int64_t s = spans[i].lo; s < spans[i].hi; s++) *out++ = s < visible ? keys[s] : masked;
+}
+
+void fv_edit_take_keys(const fv_edit *e, int64_t index, int64_t head, const float *keys, int64_t visible) {
+  int64_t h = e->take_head[head];
+  if (h < 0) return;
+  fv_keys_copy(e->source_spans, e->nsource_spans, e->part, keys, visible,
+               e->source_values + index * e->width + h * (e->width / e->nheads));
 }
 
 int64_t fv_selection_count(const fv_selection *s) { return s->nrows * s->width; }
@@ -99,6 +117,7 @@ fv_status fv_op_keys(const fv_op_context *c, const char *op, fv_op_key *keys, in
     if (end == s + n + 1 || (*end && *end != ',') || !(v - v == 0.0))
       return fv_fail(err, FV_EUSAGE, "%s: \"%s\" is not a finite number", op, s + n + 1);
     *keys[k].value = v, keys[k].found = true;
+    if (*end && !end[1]) return fv_fail(err, FV_EUSAGE, "%s: nothing follows the comma of \"%s\"", op, c->args);
     s = *end ? end + 1 : end;
   }
   for (int k = 0; k < nkeys; k++)

@@ -29,6 +29,7 @@ typedef struct fv_op {
   bool overwrites;   /* the result does not depend on the old value */
   bool wants_values; /* reads a source run, or values */
   bool on_scores;    /* only sites called scores */
+  bool draws;        /* the values are random numbers, one row's other than the next's */
   /* Arguments to options; values may be malloc'ed into *owned, which the caller frees. */
   fv_status (*parse)(const fv_op_context *c, fv_edit_options *o, float **owned, fv_error *err);
   /* n floats at x; v: the matching values, NULL when the operation wants none. */
@@ -50,7 +51,8 @@ struct fv_edit {
   fv_span *spans;      /* OUT: columns of the row; scores and pattern: keys */
   int64_t width;       /* floats written per row */
   bool whole;          /* the spans are the whole row */
-  int64_t H;           /* scores and pattern: heads of the step; 0 for OUT */
+  int64_t H, S;        /* scores and pattern: heads and keys of the step; 0 for OUT */
+  bool every_key;      /* scores and pattern: all keys, those that generation appends too */
   int64_t nheads;      /* scores and pattern: rows of values are [nheads, keys] */
   int64_t *head_index; /* scores and pattern: head -> its place among the selected, or -1; [H] */
   float factor;
@@ -59,6 +61,7 @@ struct fv_edit {
   int64_t *source_row; /* [T]: row of the source for each written row */
   int nsource_spans;
   fv_span *source_spans;
+  int64_t *take_head;   /* part != OUT: the source's head -> its place among those that are read, or -1; [H] */
   float *source_values; /* part != OUT: [rows, nheads, keys] filled while the source run computes; owned */
   float *values;        /* [values_rows, width], owned; NULL: none */
   int64_t values_rows;
@@ -70,8 +73,14 @@ void fv_edit_release(fv_edit *e);
 
 /* Applies an OUT edit to row t at x; source is the whole source row, or NULL. */
 void fv_edit_row(const fv_edit *e, int64_t t, float *x, const float *source);
-/* Applies a scores or pattern edit to the keys of one head of row t. */
-void fv_edit_keys(const fv_edit *e, int64_t t, int64_t head, float *keys);
+/* Applies a scores or pattern edit to the keys of one head of row t, which sees the first `visible` of them: what is
+ * masked stays masked, so that no edit lets a row depend on later ones. */
+void fv_edit_keys(const fv_edit *e, int64_t t, int64_t head, float *keys, int64_t visible);
+/* The selected keys of one head, [keys] at out; those that the row does not see are -INFINITY in scores and 0 in
+ * patterns, however many of them lie behind. */
+void fv_keys_copy(const fv_span *spans, int nspans, fv_part part, const float *keys, int64_t visible, float *out);
+/* Hands one head of a source's row to an edit that copies it to its own row number `index`. */
+void fv_edit_take_keys(const fv_edit *e, int64_t index, int64_t head, const float *keys, int64_t visible);
 
 /* Helpers for the operations' parse functions. */
 fv_status fv_op_no_args(const fv_op_context *c, fv_edit_options *o, float **owned, fv_error *err);

@@ -72,38 +72,34 @@ static fv_status run_sources(full *f, fv_error *err) {
   return FV_OK;
 }
 
-static void on_part(void *user, int64_t head, int64_t i, float *keys, fv_part part) {
+static void on_part(void *user, int64_t head, int64_t i, float *keys, int64_t S, fv_part part) {
   const full_row *at = (const full_row *)user + i;
   const full *f = at->f;
+  int64_t visible = f->w->model->plan->steps[at->step].causal ? at->row + 1 : S;
   for (int c = 0; c < f->run->nchain; c++)
     if (f->run->chain[c]->step == at->step && f->run->chain[c]->part == part)
-      fv_edit_keys(f->run->chain[c], at->row, head, keys);
+      fv_edit_keys(f->run->chain[c], at->row, head, keys, visible);
   for (int k = 0; k < f->w->nreads && f->deliver; k++) {
-    const fv_read *r = &f->w->reads[k];
+    fv_read *r = &f->w->reads[k];
     for (int64_t n = 0; r->run == f->index && r->step == at->step && r->part == part && n < r->nrows; n++)
-      if (r->rows[n] == at->row) fv_read_keys(r, n, head, keys);
+      if (r->rows[n] == at->row) fv_read_keys(r, n, head, keys, visible);
   }
   /* Edits of other runs that copy this run's scores or pattern. */
   for (int k = 0; k < f->w->nedits; k++) {
     const fv_edit *e = f->w->edits[k];
     for (int64_t t = 0; e->source_values && e->source == f->index && e->step == at->step && e->part == part && t < e->T;
          t++)
-      if (fv_rowset_has(e->rows, t) && e->source_row[t] == at->row && e->head_index[head] >= 0) {
-        float *out = e->source_values + e->value_row[t] * e->width + e->head_index[head] * (e->width / e->nheads);
-        for (int s = 0; s < e->nspans; out += e->spans[s].hi - e->spans[s].lo, s++)
-          memcpy(out, keys + e->spans[s].lo, (size_t)(e->spans[s].hi - e->spans[s].lo) * sizeof *out);
-      }
+      if (fv_rowset_has(e->rows, t) && e->source_row[t] == at->row)
+        fv_edit_take_keys(e, e->value_row[t], head, keys, visible);
   }
 }
 
 static void on_scores(void *user, int64_t head, int64_t i, float *scores, int64_t S) {
-  (void)S;
-  on_part(user, head, i, scores, FV_PART_SCORES);
+  on_part(user, head, i, scores, S, FV_PART_SCORES);
 }
 
 static void on_pattern(void *user, int64_t head, int64_t i, float *pattern, int64_t S) {
-  (void)S;
-  on_part(user, head, i, pattern, FV_PART_PATTERN);
+  on_part(user, head, i, pattern, S, FV_PART_PATTERN);
 }
 
 static fv_status attend_alone(full *f, int step, float *y, fv_error *err) {
@@ -228,12 +224,16 @@ fv_status fv_run_full(fv_wave *w, int run, fv_logits_fn fn, void *user, fv_error
   bool *wanted = fv_alloc((size_t)p->nsteps, sizeof *wanted);
   if (!wanted) return fv_fail(err, FV_ENOMEM, "no memory");
   wanted[p->output] = fn != NULL;
+  for (int i = 0; i < w->nreads; i++)
+    if (w->reads[i].run == run) w->reads[i].hash = 0; /* they are filled anew */
   full f = {.w = w, .run = &w->runs[run], .index = run, .wanted = wanted, .deliver = true};
   w->silent = true;
   fv_status st = run_alone(&f, err);
   w->silent = false;
   int64_t T = rows_of(&f, p->output), V = p->steps[p->output].width;
-  if (!st && fn && f.slot[p->output]) st = fn(user, run, f.slot[p->output] + (T - 1) * V, V, err);
+  if (!st && fn && !f.slot[p->output])
+    st = fv_fail(err, FV_EUSAGE, "run %d has no logits; is a picture or a question missing?", run);
+  if (!st && fn) st = fn(user, run, f.slot[p->output] + (T - 1) * V, V, err);
   full_release(&f);
   free(wanted);
   return st;

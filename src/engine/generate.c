@@ -21,8 +21,7 @@ static bool ends(const fv_task *task, int32_t id) {
   return false;
 }
 
-/* Adds to `w` a run that continues run `outer` of the wave before with one more id. */
-static fv_status continue_run(fv_wave *w, int outer, int32_t id, int *run, fv_error *err) {
+fv_status fv_continue_run(fv_wave *w, int outer, int32_t id, fv_logits_fn fn, void *user, int *run, fv_error *err) {
   const fv_run *from = &w->outer->runs[outer];
   int space = w->model->answer_space;
   int64_t T = from->T[space], limit = w->model->plan->spaces[space].limit;
@@ -40,7 +39,7 @@ static fv_status continue_run(fv_wave *w, int outer, int32_t id, int *run, fv_er
   added->own_ids[T] = id;
   added->ids[space] = added->own_ids;
   added->T[space] = T + 1;
-  return fv_wave_readout(w, *run, NULL, NULL, err);
+  return fv_wave_readout(w, *run, fn, user, err);
 }
 
 /* One decoding step for the runs that have not ended; at[i] is each one's run in the newest wave, -1 when ended. */
@@ -52,14 +51,14 @@ static fv_status decode_step(const fv_wave *before, const fv_generation *out, in
   if (st) return st;
   (*next)->outer = before;
   for (int64_t i = 0; i < nruns && !st; i++)
-    if (at[i] >= 0) st = continue_run(*next, at[i], out[i].ids[out[i].count - 1], &at[i], err);
+    if (at[i] >= 0) st = fv_continue_run(*next, at[i], out[i].ids[out[i].count - 1], NULL, NULL, &at[i], err);
   return st ? st : fv_wave_compute(*next, NULL, err);
 }
 
 fv_status fv_wave_generate(fv_wave *w, const int *runs, int64_t nruns, int64_t max_new, fv_generation *out,
                            fv_error *err) {
   const fv_task *task = &w->model->task;
-  if (!w->computed || !w->options.generate)
+  if (!w->finished || !w->options.generate)
     return fv_fail(err, FV_EUSAGE, "generation follows fv_wave_compute of a wave with options.generate");
   if (w->model->answer_space < 0)
     return fv_fail(err, FV_EUSAGE, "a %s model generates no text", w->model->family->name);

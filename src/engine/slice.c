@@ -109,11 +109,14 @@ static void reach_tokens(const fv_space *space, int index, const fv_run *run, co
     if (t >= P || run->ids[index][t] != parent->ids[index][t]) fv_rowset_add(set, t);
 }
 
-static void reach_attend(const fv_wave *w, const fv_step *s, int r, fv_word *set, int64_t words, int64_t T) {
+static void reach_attend(const fv_wave *w, const fv_step *s, int r, const fv_run *parent, fv_word *set, int64_t words,
+                         int64_t T) {
   const fv_word *q = fv_wave_set(w, w->reach, s->in[0], r), *k = fv_wave_set(w, w->reach, s->in[1], r),
                 *v = fv_wave_set(w, w->reach, s->in[2], r);
-  int64_t key_words = w->words[w->model->plan->steps[s->in[1]].space];
+  int key_space = w->model->plan->steps[s->in[1]].space;
+  int64_t key_words = w->words[key_space];
   fv_rowset_or(set, q, words);
+  if (!s->causal && w->runs[r].T[key_space] != parent->T[key_space]) fv_rowset_add_range(set, 0, T);
   int64_t a = fv_rowset_next(k, key_words, 0), b = fv_rowset_next(v, key_words, 0);
   int64_t first = a < 0 ? b : b < 0 ? a : a < b ? a : b;
   if (first >= 0) fv_rowset_add_range(set, s->causal ? first : 0, T);
@@ -149,8 +152,9 @@ static void reach_step(fv_wave *w, int step, int r) {
         if (!fv_rowset_empty(fv_wave_set(w, w->reach, s->in[0], r), w->words[p->steps[s->in[0]].space]))
           fv_rowset_add_range(set, 0, T);
         break;
-      case FV_RULE_ATTEND: reach_attend(w, s, r, set, words, T); break;
+      case FV_RULE_ATTEND: reach_attend(w, s, r, parent, set, words, T); break;
     }
+    fv_rowset_add_range(set, parent->T[s->space], T); /* rows that the parent does not have */
   }
   if (!fv_wave_edited(w, step)) return;
   for (int i = run->first_own; i < run->nchain; i++) { /* inside the step: the row is computed anew */
@@ -180,24 +184,34 @@ static bool part_wanted(const fv_wave *w, int step) {
   return false;
 }
 
+static bool overwrites_row(const fv_edit *e, int step, int64_t t) {
+  return e->step == step && e->part == FV_PART_OUT && e->whole && e->op->overwrites && t < e->T &&
+         fv_rowset_has(e->rows, t);
+}
+
+int fv_chain_start(const fv_run *run, int step, int64_t t, fv_mode mode) {
+  if (mode == FV_ROW_COMPUTED) return 0;
+  for (int i = run->nchain - 1; mode == FV_ROW_BLANK && i >= 0; i--)
+    if (overwrites_row(run->chain[i], step, t)) return i;
+  return run->first_own;
+}
+
 /* What happens to row t: overwritten rows need nothing below, rows only edited here start as a copy of the parent's. */
 static fv_mode row_mode(const fv_wave *w, const fv_run *run, int step, int64_t t) {
   if (!fv_wave_edited(w, step)) return FV_ROW_COMPUTED;
   bool computed = reached_without_edits(run, step, t), wanted = part_wanted(w, step);
-  for (int i = computed ? 0 : run->first_own; i < run->nchain && !wanted; i++) {
-    const fv_edit *e = run->chain[i];
-    if (e->step == step && e->part == FV_PART_OUT && e->whole && e->op->overwrites && t < e->T &&
-        fv_rowset_has(e->rows, t))
-      return FV_ROW_BLANK;
-  }
+  for (int i = computed ? 0 : run->first_own; i < run->nchain && !wanted; i++)
+    if (overwrites_row(run->chain[i], step, t)) return FV_ROW_BLANK;
   return computed ? FV_ROW_COMPUTED : FV_ROW_COPIED;
 }
 
 /* Rows that edits in force read from source runs. */
-static void need_sources(fv_wave *w, const fv_run *run, int step, int64_t t, bool computed) {
-  for (int i = computed ? 0 : run->first_own; i < run->nchain; i++) {
+static void need_sources(fv_wave *w, const fv_run *run, int step, int64_t t, fv_mode mode) {
+  for (int i = fv_chain_start(run, step, t, mode); i < run->nchain; i++) {
     const fv_edit *e = run->chain[i];
-    if (e->step == step && e->source >= 0 && t < e->T && fv_rowset_has(e->rows, t))
+    bool inside = e->part != FV_PART_OUT; /* acts only where the step computes the row */
+    if (e->step == step && e->source >= 0 && (mode == FV_ROW_COMPUTED || !inside) && t < e->T &&
+        fv_rowset_has(e->rows, t))
       fv_rowset_add(fv_wave_set(w, w->need, e->source_step, e->source), e->source_row[t]);
   }
 }
@@ -259,7 +273,7 @@ static fv_status need_step(fv_wave *w, int step, int r, fv_error *err) {
     e.row[i] = (int32_t)t, e.mode[i] = (uint8_t)mode;
     if (mode == FV_ROW_COMPUTED) computed[e.computed++] = (int32_t)t;
     if (mode == FV_ROW_COPIED && parent) fv_rowset_add(parent, t);
-    if (fv_wave_edited(w, step)) need_sources(w, run, step, t, reached_without_edits(run, step, t));
+    if (fv_wave_edited(w, step)) need_sources(w, run, step, t, mode);
     i++;
   }
   if (s->kind == FV_KIND_ATTEND && e.computed > 0 && run->T[w->model->plan->steps[s->in[1]].space] == 0)

@@ -60,13 +60,37 @@ fv_status fv_wave_add_run(fv_wave *w, fv_run run, int *index, fv_error *err) {
   return FV_OK;
 }
 
+int64_t fv_wave_keys(const fv_wave *w, int step, int run) {
+  const fv_plan *p = w->model->plan;
+  return w->runs[run].T[p->steps[p->steps[step].in[1]].space];
+}
+
+/* Inherited edits name rows and keys by number: they mean something only where the new input has as many. */
+static fv_status check_inherited(const fv_wave *w, int parent, const fv_input *input, fv_error *err) {
+  const fv_plan *p = w->model->plan;
+  for (int i = 0; i < w->runs[parent].nchain; i++) {
+    const fv_edit *e = w->runs[parent].chain[i];
+    const fv_step *s = &p->steps[e->step];
+    int64_t T = fv_input_space_rows(input, s->space), had = e->T;
+    if (T == had && e->part != FV_PART_OUT) T = fv_input_space_rows(input, p->steps[s->in[1]].space), had = e->S;
+    if (T != had)
+      return fv_fail(
+          err, FV_EUSAGE,
+          "a run with this input inherits an edit of run %d at %s.%d.%s, made for %lld rows where this input "
+          "has %lld; give it a parent without that edit",
+          e->run, p->stacks[s->stack].name, s->layer, s->site, (long long)had, (long long)T);
+  }
+  return FV_OK;
+}
+
 fv_status fv_wave_run(fv_wave *w, int parent, const fv_input *input, int *run, fv_error *err) {
   if (parent < -1 || parent >= w->nruns) return fv_fail(err, FV_EUSAGE, "run %d does not exist", parent);
   if (parent < 0 && !input) return fv_fail(err, FV_EUSAGE, "a run without a parent needs an input");
   if (input && input->model != w->model) return fv_fail(err, FV_EUSAGE, "the input belongs to another model");
   fv_run r = {.parent = parent, .outer = -1, .input = input ? input : w->runs[parent].input};
   if (parent >= 0) r.nchain = w->runs[parent].nchain;
-  fv_status st = fv_wave_add_run(w, r, run, err);
+  fv_status st = parent >= 0 && input ? check_inherited(w, parent, input, err) : FV_OK;
+  if (!st) st = fv_wave_add_run(w, r, run, err);
   if (!st && parent >= 0 && r.nchain > 0)
     memcpy(w->runs[*run].chain, w->runs[parent].chain, (size_t)r.nchain * sizeof *r.chain);
   return st;
@@ -97,6 +121,9 @@ fv_status fv_wave_read(fv_wave *w, int run, const fv_selection *s, float *out, f
   int64_t T = w->runs[run].T[w->model->plan->steps[s->step].space];
   if (s->nrows == 0 || fv_selection_last_row(s) >= T)
     return fv_fail(err, FV_EUSAGE, "%s: the selection has rows that run %d does not have", s->address, run);
+  if (s->part != FV_PART_OUT && s->head_width != fv_wave_keys(w, s->step, run))
+    return fv_fail(err, FV_EUSAGE, "%s: the selection was made for an input with %lld keys, run %d has %lld",
+                   s->address, (long long)s->head_width, run, (long long)fv_wave_keys(w, s->step, run));
   fv_read r = {.run = run,
                .step = s->step,
                .part = (fv_part)s->part,
@@ -161,15 +188,14 @@ fv_status fv_read_row(fv_wave *w, fv_read *r, int64_t index, const float *x, fv_
   return r->fn && !w->silent ? r->fn(r->user, r->run, x, r->width, err) : FV_OK;
 }
 
-void fv_read_keys(const fv_read *r, int64_t index, int64_t head, const float *keys) {
+void fv_read_keys(fv_read *r, int64_t index, int64_t head, const float *keys, int64_t visible) {
   int64_t per_head = r->width / r->nheads;
   for (int64_t h = 0; h < r->nheads; h++) {
     if (r->heads[h] != head) continue;
     float *out = r->out + index * r->width + h * per_head;
-    for (int i = 0; i < r->nspans; i++) {
-      int64_t n = r->spans[i].hi - r->spans[i].lo;
-      memcpy(out, keys + r->spans[i].lo, (size_t)n * sizeof *out);
-      out += n;
-    }
+    fv_keys_copy(r->spans, r->nspans, r->part, keys, visible, out);
+    uint64_t hash = hash_floats(0xcbf29ce484222325u + (uint64_t)(index * r->nheads + h), out, per_head);
+#pragma omp atomic
+    r->hash ^= hash;
   }
 }

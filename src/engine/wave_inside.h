@@ -29,6 +29,7 @@ typedef struct fv_run {
   fv_edit **chain;
   int first_own;
   bool keep;       /* its keys and values outlive the pass, for generation */
+  bool read_early; /* computed alone already for an edit that reads it at a later step: it must not change */
   int32_t best_id; /* the highest logit of its last row, when keep */
 } fv_run;
 
@@ -83,8 +84,9 @@ struct fv_wave {
   fv_read *reads;
   size_t reads_room;
   fv_rng rng;
-  bool computed;
-  bool silent; /* a run is recomputed: its readouts are not called again */
+  bool computed; /* computing has begun: nothing is added any more */
+  bool finished; /* and has succeeded */
+  bool silent;   /* a run is recomputed: its readouts are not called again */
   /* The slice of the current pass. */
   int64_t *words;   /* per space: words of the widest run */
   size_t *set_base; /* per step: first word of its sets, one set per run */
@@ -108,6 +110,8 @@ static inline fv_word *fv_wave_set(const fv_wave *w, fv_word *pool, int step, in
 fv_status fv_slice(fv_wave *w, int first, int last, fv_error *err);
 void fv_slice_release(fv_wave *w);
 bool fv_wave_edited(const fv_wave *w, int step); /* some edit writes at this step */
+/* The first edit of the run's chain that a live row in this mode still has to go through. */
+int fv_chain_start(const fv_run *run, int step, int64_t t, fv_mode mode);
 
 enum { FV_STREAM_ROWS = 256 }; /* rows of a streamed slot held at a time */
 
@@ -139,7 +143,7 @@ fv_status fv_compute(fv_wave *w, int first, int last, const fv_progress *progres
 typedef struct fv_tap {
   int run, row;
   fv_part part;
-  const fv_read *read;
+  fv_read *read;
   fv_edit *edit;
   int64_t index; /* the row's place in the read or in the edit's values */
 } fv_tap;
@@ -170,14 +174,21 @@ void fv_attention_release(fv_pass *p);
 /* Computes the step's computed rows; p->in[0], row and run are filled. */
 fv_status fv_attention_compute(fv_pass *p, int step, fv_error *err);
 
+/* generate.c: adds to `w` a run that continues run `outer` of the wave before (w->outer) with one more id, and its
+ * readout. */
+fv_status fv_continue_run(fv_wave *w, int outer, int32_t id, fv_logits_fn fn, void *user, int *run, fv_error *err);
+
 /* full.c: reads a selection of a run of an unfinished wave by computing that run alone. */
 fv_status fv_full_read(fv_wave *w, int run, const fv_selection *what, float *out, fv_error *err);
 
 /* wave.c */
 fv_status fv_wave_add_run(fv_wave *w, fv_run run, int *index, fv_error *err);
 void fv_read_release(fv_read *r);
-/* Hands a read its row: the whole row at x (or one head's keys). A readout's callback may fail. */
+int64_t fv_wave_keys(const fv_wave *w, int step,
+                     int run); /* rows that an attention step's queries of a run attend to */
+/* Hands a read its row: the whole row at x (or one head's keys, of which the row sees the first `visible`; from any
+ * thread). A readout's callback may fail. */
 fv_status fv_read_row(fv_wave *w, fv_read *r, int64_t index, const float *x, fv_error *err);
-void fv_read_keys(const fv_read *r, int64_t index, int64_t head, const float *keys);
+void fv_read_keys(fv_read *r, int64_t index, int64_t head, const float *keys, int64_t visible);
 
 #endif
