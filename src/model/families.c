@@ -63,3 +63,12 @@ fv_status fv_config_heads(const fv_stack_description *s, const char *where, fv_e
   return fv_fail(err, FV_EFORMAT, "%s: %s has hidden_size %lld, not a multiple of its %lld attention heads", where,
                  s->name, (long long)s->D, (long long)s->H);
 }
+
+fv_status fv_config_eps(const json_t *config, double fallback, const char *where, float *eps, fv_error *err) {
+  double value;
+  fv_status st = fv_json_real(config, "layer_norm_eps", fallback, where, &value, err);
+  if (st) return st;
+  if (!(value >= 0.0 && value < 1.0))
+    return fv_fail(err, FV_EFORMAT, "%s: layer_norm_eps is %g, expected a number from 0 to 1", where, value);
+  return *eps = (float)value, FV_OK;
+}

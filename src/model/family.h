@@ -35,6 +35,8 @@ fv_status fv_family_find(const json_t *config, const char *where, const fv_famil
 /* Helpers for the family files. */
 fv_status fv_config_act(const json_t *config, const char *fallback, const char *where, int *act, fv_error *err);
 fv_status fv_config_heads(const fv_stack_description *s, const char *where, fv_error *err); /* D divides into heads */
+/* layer_norm_eps: a small number that is not negative. */
+fv_status fv_config_eps(const json_t *config, double fallback, const char *where, float *eps, fv_error *err);
 
 extern const fv_family fv_family_blip_vqa;
 

@@ -223,7 +223,6 @@ static fv_status vision_config(const json_t *c, const char *where, fv_descriptio
                               .before = vision_before,
                               .block = vision_block,
                               .after = vision_after};
-  double eps;
   fv_status st;
   if ((st = fv_json_int(c, "hidden_size", 768, 1, 1 << 16, where, &s->D, err)) ||
       (st = fv_json_int(c, "intermediate_size", 3072, 1, 1 << 20, where, &s->F, err)) ||
@@ -232,14 +231,13 @@ static fv_status vision_config(const json_t *c, const char *where, fv_descriptio
       (st = fv_json_int(c, "image_size", 384, 1, 1 << 14, where, &d->image, err)) ||
       (st = fv_json_int(c, "patch_size", 16, 1, 1 << 14, where, &d->patch, err)) ||
       (st = fv_json_int(c, "num_channels", 3, 3, 3, where, &d->channels, err)) ||
-      (st = fv_json_real(c, "layer_norm_eps", 1e-5, where, &eps, err)) ||
-      (st = fv_config_act(c, "gelu", where, &s->act, err)) || (st = fv_config_heads(s, where, err)))
+      (st = fv_config_eps(c, 1e-5, where, &s->eps, err)) || (st = fv_config_act(c, "gelu", where, &s->act, err)) ||
+      (st = fv_config_heads(s, where, err)))
     return st;
   if (d->patch > d->image)
     return fv_fail(err, FV_EFORMAT, "%s: vision patch_size %lld is larger than image_size %lld", where,
                    (long long)d->patch, (long long)d->image);
   int64_t side = d->image / d->patch;
-  s->eps = (float)eps;
   s->KV = s->H;
   s->Dh = s->D / s->H;
   s->rows = side * side + 1;
@@ -253,7 +251,6 @@ static fv_status text_config(const json_t *c, const char *where, fv_description 
                               .block_prefix = "text_encoder.encoder.layer.{}.",
                               .before = text_before,
                               .block = encoder_block};
-  double eps;
   int64_t bos, eos, length;
   fv_status st;
   if ((st = fv_json_int(c, "hidden_size", 768, 1, 1 << 16, where, &e->D, err)) ||
@@ -262,13 +259,12 @@ static fv_status text_config(const json_t *c, const char *where, fv_description 
       (st = fv_json_int(c, "num_attention_heads", 8, 1, 1 << 12, where, &e->H, err)) ||
       (st = fv_json_int(c, "vocab_size", 30524, 1, 1 << 24, where, &e->V, err)) ||
       (st = fv_json_int(c, "max_position_embeddings", 512, 1, 1 << 20, where, &e->limit, err)) ||
-      (st = fv_json_real(c, "layer_norm_eps", 1e-12, where, &eps, err)) ||
+      (st = fv_config_eps(c, 1e-12, where, &e->eps, err)) ||
       (st = fv_json_int(c, "bos_token_id", 30522, 0, e->V - 1, where, &bos, err)) ||
       (st = fv_json_int(c, "sep_token_id", 102, 0, e->V - 1, where, &eos, err)) ||
       (st = fv_json_int(c, "max_length", 20, 2, 1 << 16, where, &length, err)) ||
       (st = fv_config_act(c, "gelu", where, &e->act, err)) || (st = fv_config_heads(e, where, err)))
     return st;
-  e->eps = (float)eps;
   e->KV = e->H;
   e->Dh = e->D / e->H;
   *a = *e;

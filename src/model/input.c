@@ -33,7 +33,7 @@ static fv_status load_picture(fv_input *in, const fv_input_options *o, fv_error 
   if (!st) st = fv_image_load(o->image, o->exif, &picture, err);
   if (!st) st = fv_sha256_file(o->image, in->image_sha256, err);
   if (!st && o->gray) fv_image_gray(&picture);
-  if (!st && o->blur > 0) st = fv_image_blur(&picture, o->blur, err);
+  if (!st && o->blur != 0) st = fv_image_blur(&picture, o->blur, err);
   fv_preprocess p = m->preprocess;
   p.order = o->pillow == FV_PILLOW_12     ? FV_RESIZE_PILLOW12
             : o->pillow == FV_PILLOW_12_2 ? FV_RESIZE_PILLOW12_2
