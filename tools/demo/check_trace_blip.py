@@ -9,12 +9,14 @@ clean      the picture as it is;
 corrupt    the vision output (the rows after the last layer norm, which both
            text towers see as `image_embeds`) multiplied element by element with
            noise drawn from normal(mean 1, std S);
-restored   corrupt, but one row of one text layer's output is overwritten with
-           its value from the clean run.
+restored   corrupt, but one row (or all rows) of one text layer's output is
+           overwritten with its value from the clean run.
 
 The printed maps hold (restored - corrupt) / (clean - corrupt), averaged over
 noise seeds: 1 means that restoring this row alone brings the answer back.  The
 cross-attention of every later encoder layer still reads the corrupted picture.
+The last map restores picture rows instead: each cell is a window of 3 x 3
+patches around that patch.
 """
 
 import argparse
@@ -48,7 +50,8 @@ class Tracer:
                 self.saved[tower, index] = h.detach().clone()
             if self.patch and self.patch[:2] == (tower, index):
                 h = h.clone()
-                h[:, self.patch[2]] = self.saved[tower, index][:, self.patch[2]]
+                rows = slice(None) if self.patch[2] == "all" else self.patch[2]
+                h[:, rows] = self.saved[tower, index][:, rows]
             return (h,) + tuple(output[1:]) if isinstance(output, tuple) else h
         return hook
 
@@ -85,12 +88,20 @@ def trace(tracer, image, question, std=5.0, seeds=10):
     top = float(clean[0, answer])
     maps = {}
     for tower, index, _ in tracer.sites:
-        width = ids.shape[1] if tower == "encoder" else 1
-        for row in range(width):
+        for row in [*range(ids.shape[1]), "all"] if tower == "encoder" else [0]:
             tracer.patch = (tower, index, row)
             p = tracer.probs(many, bad)[:, answer]
             maps[tower, index, row] = float((p.mean() - low.mean()) / (top - low.mean()))
     tracer.patch = None
+    grid = int((rows.shape[1] - 1) ** 0.5)
+    for y in range(grid):
+        for x in range(grid):
+            part = bad.clone()
+            for a in range(max(0, y - 1), min(grid, y + 2)):
+                for b in range(max(0, x - 1), min(grid, x + 2)):
+                    part[:, 1 + a * grid + b] = rows[:, 1 + a * grid + b]
+            p = tracer.probs(many, part)[:, answer]
+            maps["picture", y, x] = float((p.mean() - low.mean()) / (top - low.mean()))
     words = tracer.tok.convert_ids_to_tokens(ids[0])
     return words, tracer.tok.convert_ids_to_tokens(answer), top, low, maps
 
@@ -111,11 +122,15 @@ def main():
           f"(per seed {' '.join(f'{v:.2f}' for v in low)})")
     layers = [i for t, i, _ in tracer.sites if t == "encoder"]
     print("encoder".ljust(12) + "".join(f"{'embed' if i < 0 else f'layer {i}':>9}" for i in layers))
-    for r, w in enumerate(words):
+    for r, w in [*enumerate(words), ("all", "(all rows)")]:
         print(w.ljust(12) + "".join(f"{maps['encoder', i, r]:9.2f}" for i in layers))
     n = len(tracer.towers["decoder"])
     print("decoder".ljust(12) + "".join(f"{f'layer {i}':>9}" for i in range(n)))
     print("[DEC]".ljust(12) + "".join(f"{maps['decoder', i, 0]:9.2f}" for i in range(n)))
+    grid = 1 + max(k[1] for k in maps if k[0] == "picture")
+    print("picture rows")
+    for y in range(grid):
+        print("            " + "".join(f"{maps['picture', y, x]:6.2f}" for x in range(grid)))
 
 
 if __name__ == "__main__":

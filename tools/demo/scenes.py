@@ -30,6 +30,7 @@ RGB = [
     (32, 32, 36),
 ]
 TYPES = ["color", "shape", "count", "where"]
+SIDES = ["left", "right", "top", "bottom"]
 
 # (colour, shape) pairs that no training scene contains: one per shape.
 HELD_OUT = {
@@ -49,9 +50,9 @@ ODD_OUTLINES = [
     [(0, -1.2), (0.55, 0), (0, 1.2), (-0.55, 0)],
     [(-1, 0.7), (0, -0.6), (1, 0.7), (1, 0.1), (0, -1.15), (-1, 0.1)],
 ]
-ODD_COLOR, ODD_SHAPE = 0.2, 0.1  # shares among the objects of training scenes
+ODD_COLOR, ODD_SHAPE = 0.45, 0.15  # shares among the objects of training scenes
 
-SPLITS = {"train": 1, "held_scene": 2, "held_combo": 3, "examples": 4}
+SPLITS = {"train": 1, "held_scene": 2, "held_combo": 3, "examples": 4, "plain": 5}
 
 
 def _place(rng, n):
@@ -77,7 +78,7 @@ def _odd_rgb(rng):
     """A colour far from every named one and from the backgrounds."""
     while True:
         rgb = rng.uniform(0, 255, 3)
-        if rgb.mean() < 190 and min(np.linalg.norm(rgb - np.array(c)) for c in RGB) > 75:
+        if rgb.mean() < 190 and min(np.linalg.norm(rgb - np.array(c)) for c in RGB) > 60:
             return rgb
 
 

@@ -19,13 +19,15 @@ import argparse
 import json
 import math
 import os
+import tempfile
 import time
 
 import numpy as np
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from PIL import Image
-from torch import nn
+from torch import multiprocessing, nn
 from transformers import BlipConfig, BlipForQuestionAnswering
 
 import scenes
@@ -86,21 +88,27 @@ class Heads(nn.Module):
         self.shape = nn.Linear(WIDTH, len(scenes.SHAPES) + 1)
         self.center = nn.Linear(WIDTH, 2)
         self.place = nn.Linear(WIDTH, 2)
+        self.side = nn.Linear(WIDTH, 4)
         self.count = nn.Linear(WIDTH, COUNTS * 5)
 
-    def losses(self, image, color, shape, center, place, count):
+    def losses(self, image, color, shape, center, place, side, count):
         rows = image[:, 1:].reshape(-1, WIDTH)
         on = place[:, 0] > -1
         return [F.cross_entropy(self.color(rows), color), F.cross_entropy(self.shape(rows), shape),
                 F.cross_entropy(self.center(rows), center),
                 10 * F.mse_loss(self.place(rows[on]), place[on]),
+                F.cross_entropy(self.side(rows[on]), side[on]),
                 F.cross_entropy(self.count(image[:, 0]).view(-1, 5), count)]
 
 
-def load_cache(work, count):
+def cache_path(args):
+    return os.path.join(args.work, f"cache_{'plain' if args.plain else 'train'}_{args.scenes}.npz")
+
+
+def load_cache(args):
     """Training scenes as (uint8 pictures, patch maps, scenes); drawn once, then reused."""
-    path = os.path.join(work, f"cache_{count}.npz")
-    every = [scenes.make_scene("train", i) for i in range(count)]
+    path, count = cache_path(args), args.scenes
+    every = [scenes.make_scene("plain" if args.plain else "train", i) for i in range(count)]
     if not os.path.exists(path):
         pix = np.empty((count, SIDE, SIDE, 3), np.uint8)
         maps = np.empty((count, GRID, GRID), np.int8)
@@ -116,11 +124,12 @@ def load_cache(work, count):
 class Batches:
     """Random batches of pictures, patch targets and packed questions."""
 
-    def __init__(self, cache, batch):
+    def __init__(self, cache, batch, rank, mix):
+        self.edges = np.cumsum(mix)
         self.pix, self.maps, self.scenes = cache
         self.flipped = [scenes.flip_scene(s) for s in self.scenes]
         self.few = np.array([i for i, s in enumerate(self.scenes) if len(s["objects"]) <= 2])
-        self.batch, self.known = batch, {}
+        self.batch, self.rank, self.known = batch, rank, {}
 
     def tokens(self, text):
         if text not in self.known:
@@ -128,7 +137,7 @@ class Batches:
         return self.known[text]
 
     def get(self, step, few, text):
-        rng = np.random.default_rng([77, step])
+        rng = np.random.default_rng([77, step, self.rank])
         b = self.batch
         idx = rng.choice(self.few, b) if few else rng.integers(len(self.scenes), size=b)
         flip = rng.random(b) < 0.5
@@ -140,6 +149,7 @@ class Batches:
         shape = color.copy()
         center = np.zeros_like(maps)
         place = np.full(maps.shape + (2,), -9, np.float32)
+        side = np.full(maps.shape, -100, np.int64)
         count = np.zeros((b, COUNTS), np.int64)
         ids = np.full((b, QUESTIONS * MAX_LEN), PAD, np.int64)
         ans = np.full((b * QUESTIONS, 4), -100, np.int64)
@@ -152,6 +162,9 @@ class Batches:
                 shape[j][on] = o["shape"] + 1 if o["shape"] >= 0 else -100
                 center[j, int(o["y"] * GRID), int(o["x"] * GRID)] = 1
                 place[j][on] = 2 * o["x"] - 1, 2 * o["y"] - 1
+                word = scenes.position_word(o)
+                if word:
+                    side[j][on] = scenes.SIDES.index(word)
                 count[j, 0] += 1
                 if o["shape"] >= 0:
                     count[j, 1 + o["shape"]] += 1
@@ -160,9 +173,8 @@ class Batches:
             for q in range(QUESTIONS if text else 0):
                 pair = None
                 while pair is None:
-                    u = mix[j, q]
-                    kind = "color" if u < 0.22 else "shape" if u < 0.47 else "count" if u < 0.78 else "where"
-                    pair = scenes.ask(s, rng, kind)
+                    kind = int(np.searchsorted(self.edges, mix[j, q], side="right"))
+                    pair = scenes.ask(s, rng, scenes.TYPES[min(kind, 3)])
                     mix[j, q] = rng.random()
                 t = self.tokens(pair[0])
                 ids[j, q * MAX_LEN:q * MAX_LEN + len(t) + 2] = [CLS] + t + [SEP]
@@ -172,7 +184,7 @@ class Batches:
         x = torch.from_numpy(np.ascontiguousarray(x.transpose(0, 3, 1, 2)))
         t = torch.from_numpy
         dense = [t(color).flatten(), t(shape).flatten(), t(center).flatten(),
-                 t(place).view(-1, 2), t(count).flatten()]
+                 t(place).view(-1, 2), t(side).flatten(), t(count).flatten()]
         return x, dense, t(ids), t(ans)
 
 
@@ -224,10 +236,23 @@ def rate(step, args):
     return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * t))
 
 
-def train(args):
+def average_gradients(params, world):
+    """Replace every gradient by its mean over the processes."""
+    have = [p for p in params if p.grad is not None]
+    flat = torch.cat([p.grad.flatten() for p in have])
+    dist.all_reduce(flat)
+    flat /= world
+    at = 0
+    for p in have:
+        p.grad.copy_(flat[at:at + p.numel()].view_as(p))
+        at += p.numel()
+
+
+def train(rank, args, world, rendezvous):
+    """One of `world` single-threaded processes that share every batch."""
     torch.manual_seed(args.seed)
-    torch.set_num_threads(args.threads)
-    os.makedirs(args.work, exist_ok=True)
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=rendezvous, rank=rank, world_size=world)
     model = BlipForQuestionAnswering(build_config())
     initialise(model)
     heads = Heads()
@@ -245,9 +270,13 @@ def train(args):
         heads.load_state_dict(z["heads"])
         opt.load_state_dict(z["opt"])
         first = z["step"]
-    else:
+    elif args.init:
+        z = torch.load(args.init, weights_only=True)
+        model.load_state_dict(z["model"])
+        heads.load_state_dict(z["heads"], strict=False)
+    if rank == 0 and not first:
         print(f"parameters {sum(p.numel() for p in model.parameters())}", flush=True)
-    data = Batches(load_cache(args.work, args.scenes), args.batch)
+    data = Batches(load_cache(args), args.batch // world, rank, args.mix)
     seen = []
     began = time.time()
     for step in range(first, args.steps):
@@ -258,22 +287,25 @@ def train(args):
         x, dense, ids, ans = data.get(step, few, text)
         image = model.vision_model(pixel_values=x).last_hidden_state
         parts = heads.losses(image, *dense)
-        aux = sum(parts)
+        aux = sum(parts[:3] if args.plain else parts)
         la, right = answer_loss(model, image, ids, ans) if text else (torch.zeros(()), torch.zeros(()))
         loss = la + args.aux * aux
         opt.zero_grad(set_to_none=True)
         loss.backward()
+        average_gradients(params, world)
         nn.utils.clip_grad_norm_(params, 1.0)
         opt.step()
         seen.append([la.item(), right.item()] + [v.item() for v in parts])
+        if rank:
+            continue
         if (step + 1) % 50 == 0:
             m = np.mean(seen, 0)
             seen = []
             print(f"step {step + 1} answer {m[0]:.4f} exact {m[1]:.3f} | color {m[2]:.4f} "
-                  f"shape {m[3]:.4f} center {m[4]:.4f} place {m[5]:.4f} count {m[6]:.4f} | "
+                  f"shape {m[3]:.4f} center {m[4]:.4f} place {m[5]:.4f} side {m[6]:.4f} count {m[7]:.4f} | "
                   f"lr {opt.param_groups[0]['lr']:.2e} "
                   f"{(time.time() - began) / (step + 1 - first):.3f} s/step", flush=True)
-        if (step + 1) % 250 == 0 or step + 1 == args.steps:
+        if (step + 1) % 100 == 0 or step + 1 == args.steps:
             torch.save({"model": model.state_dict(), "heads": heads.state_dict(),
                         "opt": opt.state_dict(), "step": step + 1}, state + ".tmp")
             os.replace(state + ".tmp", state)
@@ -338,19 +370,28 @@ def main():
     p.add_argument("--export")
     p.add_argument("--steps", type=int, default=5500)
     p.add_argument("--scenes", type=int, default=40000)
-    p.add_argument("--batch", type=int, default=48)
+    p.add_argument("--batch", type=int, default=32)
     p.add_argument("--lr", type=float, default=1e-3)
     p.add_argument("--aux", type=float, default=0.3)
     p.add_argument("--warmup", type=int, default=200)
     p.add_argument("--vision-steps", type=int, default=400)
     p.add_argument("--few-steps", type=int, default=700)
-    p.add_argument("--threads", type=int, default=2)
+    p.add_argument("--plain", action="store_true",
+                   help="no unnamed colours and shapes, no place and count heads")
+    p.add_argument("--mix", type=float, nargs=4, default=[0.22, 0.25, 0.31, 0.22],
+                   metavar=tuple(t.upper() for t in scenes.TYPES), help="shares of the question types")
+    p.add_argument("--init", help="state.pt whose weights to start from")
+    p.add_argument("--procs", type=int, default=2)
     p.add_argument("--seed", type=int, default=1)
     args = p.parse_args()
     if args.export:
         export(args)
     else:
-        train(args)
+        os.makedirs(args.work, exist_ok=True)
+        if not os.path.exists(cache_path(args)):
+            load_cache(args)
+        with tempfile.TemporaryDirectory() as meet:
+            multiprocessing.spawn(train, (args, args.procs, f"file://{meet}/store"), args.procs)
 
 
 if __name__ == "__main__":
