@@ -49,28 +49,46 @@ static const char *row_label(const fv_trace_map *m, int64_t row) {
 
 static void best_cell(const trace_run *r, const fv_trace_map *m) {
   int64_t best = 0;
+  char layer[32] = "";
   for (int64_t i = 1; i < m->rows * m->cols; i++)
     if (m->prob[i] > m->prob[best]) best = i;
-  fprintf(r->s->out, "%-34s highest at layer %lld, row %lld (%s): %.4f\n", m->stack,
-          (long long)m->layers[best % m->cols], (long long)(best / m->cols), m->labels[best / m->cols], m->prob[best]);
+  if (m->layers[best % m->cols] >= 0)
+    snprintf(layer, sizeof layer, "layer %lld, ", (long long)m->layers[best % m->cols]);
+  fprintf(r->s->out, "highest %.4f at %srow %lld (%s)\n", m->prob[best], layer, (long long)(best / m->cols),
+          row_label(m, best / m->cols));
+}
+
+/* The maps in the order of the corruptions, then of the sites; after the last one NULL. */
+static const fv_trace_map *next_map(const trace_run *r, size_t *order) {
+  size_t corruptions = r->options->ncorrupt ? r->options->ncorrupt : 1,
+         sites = r->options->nrestore ? r->options->nrestore : 2;
+  for (; *order < corruptions * sites * r->result.nmaps; ++*order) {
+    const fv_trace_map *m = &r->result.maps[*order % r->result.nmaps];
+    size_t place = *order / r->result.nmaps;
+    if (m->corrupt == place / sites && m->restore == place % sites) return ++*order, m;
+  }
+  return NULL;
 }
 
 static void print_summary(const trace_run *r) {
   FILE *out = r->s->out;
   const fv_trace_result *t = &r->result;
-  if (r->s->args->samples)
+  size_t order = 0, corrupt = SIZE_MAX;
+  bool many = r->s->args->samples != NULL;
+  if (many)
     fprintf(out, "samples     %lld traced, %lld answered as the table says, %zu excluded\n", (long long)r->traced,
             (long long)r->matched, r->samples.nexcluded);
   else
     fprintf(out, "answer      %s (id %d)\n", t->answer, t->answer_id);
-  for (size_t i = 0; i < t->nmaps; i++) {
-    const fv_trace_map *m = &t->maps[i];
+  for (const fv_trace_map *m; (m = next_map(r, &order));) {
     if (m->draw >= 0) continue;
-    if (m->restore == 0)
-      fprintf(out, "\n%s\nprobability %.4f clean, %.4f corrupted%s\n", corruption(r, m->corrupt), m->high, m->low,
-              m->samples > 1 ? " (averages)" : "");
-    if (r->s->args->samples)
-      fprintf(out, "%lld rows, %lld samples and draws: ", (long long)m->rows, (long long)m->samples);
+    if (m->corrupt != corrupt) fprintf(out, "\n%s\n", corruption(r, m->corrupt));
+    if (m->corrupt != corrupt && !many) fprintf(out, "  probability %.4f clean, %.4f corrupted\n", m->high, m->low);
+    corrupt = m->corrupt;
+    fprintf(out, "  %s %s: ", m->stack, m->site);
+    if (many)
+      fprintf(out, "%lld rows, %lld draws, clean %.4f, corrupted %.4f, ", (long long)m->rows, (long long)m->samples,
+              m->high, m->low);
     best_cell(r, m);
   }
   fprintf(out, "\n%lld runs, %lld rows computed, %.4g Gflop (run by run: %.1f times as many)\n", (long long)t->runs,
@@ -263,13 +281,15 @@ static fv_status panel_fill(const trace_run *r, const fv_trace_map *m, panel *p)
     word_labels(p, r->options->input.question);
   p->map.row_labels = (const char *const *)p->rows, p->map.col_labels = (const char *const *)p->columns;
   p->map.x_label = r->options->window > 1 ? "centre of the restored layers" : "restored layer";
-  bool facets = r->options->ncorrupt > 1 || strcmp(a->facet, "draw") == 0;
-  if (!facets)
-    snprintf(p->title, sizeof p->title, "%s %s", m->stack, m->site);
-  else if (m->draw >= 0)
-    snprintf(p->title, sizeof p->title, "%s %s, draw %lld", m->stack, m->site, (long long)m->draw);
-  else
-    snprintf(p->title, sizeof p->title, "%s %s\n%s", m->stack, m->site, corruption(r, m->corrupt));
+  bool draws = m->draw >= 0, one_site = r->options->nrestore == 1;
+  char *t = p->title;
+  size_t room = sizeof p->title;
+  if (!one_site || (!draws && r->options->ncorrupt < 2)) snprintf(t, room, "%s %s", m->stack, m->site);
+  if (r->options->ncorrupt > 1) { /* where the noise acts is the same in all panels, or told by the table */
+    const char *text = corruption(r, m->corrupt);
+    snprintf(t + strlen(t), room - strlen(t), "%s%.*s", t[0] ? ", " : "", (int)strcspn(text, "@"), text);
+  }
+  if (draws) snprintf(t + strlen(t), room - strlen(t), "%sdraw %lld", t[0] ? ", " : "", (long long)m->draw);
   const char *answer = a->samples ? "answer" : r->result.answer;
   bool norm = strcmp(a->value, "normalised") == 0, difference = strcmp(a->value, "difference") == 0;
   snprintf(p->bar, sizeof p->bar,
@@ -317,11 +337,12 @@ static fv_status draw(const trace_run *r) {
   panel *panels = calloc(r->result.nmaps + 1, sizeof *panels);
   fv_heatmap *maps = calloc(r->result.nmaps + 1, sizeof *maps);
   size_t n = 0;
+  char title[160];
   const char *colors = a->colors;
   fv_status st = panels && maps ? FV_OK : fv_fail(&r->s->err, FV_ENOMEM, "no memory");
   float vmin = st ? 0.0f : scale_floor(r);
-  for (size_t i = 0; i < r->result.nmaps && !st; i++) {
-    const fv_trace_map *m = &r->result.maps[i];
+  size_t order = 0;
+  for (const fv_trace_map *m; !st && (m = next_map(r, &order));) {
     if (!shown(r, m)) continue;
     st = panel_fill(r, m, &panels[n]);
     maps[n] = panels[n].map;
@@ -332,6 +353,8 @@ static fv_status draw(const trace_run *r) {
   }
   fv_plot_options o;
   fv_plot_defaults(&o);
+  snprintf(title, sizeof title, "%s %s", n ? r->result.maps[0].stack : "", n ? r->result.maps[0].site : "");
+  if (r->options->nrestore == 1 && n > 1) o.title = title; /* the panels' own titles then say only what differs */
   o.colors = colors, o.vmin = vmin, o.vmax = (float)a->vmax, o.serif = a->serif;
   if (!st && a->plot) st = fv_plot_write(a->plot, n, maps, &o, &r->s->err);
   for (size_t i = 0; panels && i < n; i++) panel_release(&panels[i]);
