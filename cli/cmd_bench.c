@@ -84,9 +84,13 @@ static fv_status measure(cli_session *s, const char *name, build_fn build, const
 static fv_status run(cli_session *s) {
   fv_machine machine;
   fv_input *in = NULL;
-  if (!s->args->image || !s->args->question)
-    return fv_fail(&s->err, FV_EUSAGE, "a workload needs --image FILE and --question TEXT");
-  fv_status st = session_input(s, s->args->image, s->args->question, NULL, &in);
+  const char *image = s->args->image, *question = s->args->question;
+  char shipped[sizeof s->path + 16];
+  /* The shipped model comes with a picture of its own. */
+  snprintf(shipped, sizeof shipped, "%s/example.png", s->path);
+  if (!image && !question) image = shipped, question = "what color is the star";
+  if (!image || !question) return fv_fail(&s->err, FV_EUSAGE, "a workload needs --image FILE and --question TEXT");
+  fv_status st = session_input(s, image, question, NULL, &in);
   if (!st) st = fv_machine_measure(s->model, 0.5, &machine, &s->err);
   json_out j = {.f = s->out};
   if (!st && s->args->json) {
@@ -115,5 +119,6 @@ const cli_command command_bench = {.name = "bench",
                                        "the weights are packed, and says what\n"
                                        "share of this machine's matrix product rate they reach.",
                                    .takes_model = true,
+    .default_model = "blip-demo",
                                    .options = "image question exif pillow json threads",
                                    .run = run};

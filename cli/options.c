@@ -212,6 +212,7 @@ fv_status options_parse(const cli_command *c, int argc, char **argv, cli_args *o
       st = fv_fail(err, FV_EUSAGE, "unexpected argument \"%s\"", argv[i]);
     if (st) return st;
   }
+  if (c->takes_model && !out->model) out->model = c->default_model;
   if (c->takes_model && !out->model)
     return fv_fail(err, FV_EUSAGE, "a model folder is missing: fovea %s MODEL [options]", c->name);
   return FV_OK;
