@@ -114,7 +114,8 @@ static fv_status bind_step(fv_model *m, int step, fv_error *err) {
     case FV_KIND_LINEAR: return bind_linear(m, s, b, w, bias, err);
     case FV_KIND_LAYERNORM:
       st = read_floats(w, 0, s->width, &b->gain, err);
-      return st ? st : read_floats(bias, 0, s->width, &b->offset, err);
+      if (!st && (st = read_floats(bias, 0, s->width, &b->offset, err))) free(b->gain), b->gain = NULL;
+      return st;
     case FV_KIND_PREPEND:
     case FV_KIND_POSITION: return read_floats(w, 0, w->count, &b->rows, err);
     case FV_KIND_TOKENS: b->table = w; return FV_OK;
