@@ -230,6 +230,7 @@ static fv_status apply_text(fv_wave *w, int run, const fv_op *op, const char *ad
 
 fv_status fv_wave_do(fv_wave *w, int run, const char *edit, int source, fv_error *err) {
   fv_status st = check_run(w, run, err);
+  if (!st) st = fv_check_text("edit", edit, err);
   if (st) return st;
   const char *space = edit + strcspn(edit, " ");
   const fv_op *op = fv_op_find(edit, (size_t)(space - edit));

@@ -14,11 +14,14 @@ typedef struct parts {
   const char *head, *heads, *rows, *features;
   size_t nhead, nheads, nrows, nfeatures;
   bool has_heads, has_rows, has_features;
+  char shown[128]; /* the address, or its beginning, for messages */
 } parts;
 
 /* A canonical head: stack pattern, layers, site pattern. */
 typedef struct target {
-  char stack[48], layers[96], site[48];
+  char stack[48], site[48];
+  const char *layers; /* [nlayers], a view into the text */
+  size_t nlayers;
   bool layered;
 } target;
 
@@ -27,10 +30,11 @@ static fv_status bad(const char *address, fv_error *err, const char *why) {
                  why);
 }
 
-static fv_status split(const char *address, parts *p, fv_error *err) {
-  *p = (parts){.head = address};
-  const char *s = address + strcspn(address, "#@:");
-  p->nhead = (size_t)(s - address);
+static fv_status split(const char *text, parts *p, fv_error *err) {
+  *p = (parts){.head = text};
+  snprintf(p->shown, sizeof p->shown, "%.*s", fv_shown(text, strlen(text)), text);
+  const char *s = text + strcspn(text, "#@:"), *address = p->shown;
+  p->nhead = (size_t)(s - text);
   if (p->nhead == 0) return bad(address, err, "it names no site");
   if (*s == '#') {
     p->has_heads = true, p->heads = ++s, p->nheads = strcspn(s, "@:"), s += p->nheads;
@@ -71,8 +75,8 @@ static bool canonical(const char *s, size_t n, target *t) {
   const char *next = memchr(rest, '.', (size_t)(end - rest));
   t->layered = next && is_layers(rest, (size_t)(next - rest));
   const char *site = t->layered ? next + 1 : rest;
+  t->layers = rest, t->nlayers = t->layered ? (size_t)(next - rest) : 0;
   return site < end && copy_text(t->stack, sizeof t->stack, s, (size_t)(dot - s)) &&
-         copy_text(t->layers, sizeof t->layers, rest, t->layered ? (size_t)(next - rest) : 0) &&
          copy_text(t->site, sizeof t->site, site, (size_t)(end - site));
 }
 
@@ -80,20 +84,18 @@ static bool canonical(const char *s, size_t n, target *t) {
 static bool alias_matches(const fv_alias *a, const char *s, size_t n, target *t) {
   const char *mark = strstr(a->pattern, "{}");
   size_t len = strlen(a->pattern);
-  const char *layers = "";
-  size_t nlayers = 0;
+  t->layers = "", t->nlayers = 0;
   if (!mark) {
     if (len != n || memcmp(s, a->pattern, n) != 0) return false;
   } else {
     size_t before = (size_t)(mark - a->pattern), after = len - before - 2;
     if (n <= before + after || memcmp(s, a->pattern, before) != 0 || memcmp(s + n - after, mark + 2, after) != 0)
       return false;
-    layers = s + before, nlayers = n - before - after;
-    if (!is_layers(layers, nlayers)) return false;
+    t->layers = s + before, t->nlayers = n - before - after;
+    if (!is_layers(t->layers, t->nlayers)) return false;
   }
   t->layered = mark != NULL;
   return copy_text(t->stack, sizeof t->stack, a->stack, strlen(a->stack)) &&
-         copy_text(t->layers, sizeof t->layers, layers, nlayers) &&
          copy_text(t->site, sizeof t->site, a->site, strlen(a->site));
 }
 
@@ -108,12 +110,14 @@ static bool any_site(const fv_plan *p, const target *t) {
   return false;
 }
 
-static fv_status find_target(const fv_model *m, const char *address, const parts *p, target *t, fv_error *err) {
+static fv_status find_target(const fv_model *m, const parts *p, target *t, fv_error *err) {
+  const char *address = p->shown;
   bool form = canonical(p->head, p->nhead, t);
   if (form && any_site(m->plan, t)) return FV_OK;
+  target other_tools;
   for (const fv_alias *a = m->plan->aliases; a && a->pattern; a++)
-    if (alias_matches(a, p->head, p->nhead, t)) return FV_OK;
-  if (!form) return bad(address, err, "it has no dot");
+    if (alias_matches(a, p->head, p->nhead, &other_tools)) return *t = other_tools, FV_OK;
+  if (!form) return bad(address, err, memchr(p->head, '.', p->nhead) ? "a part is empty or too long" : "it has no dot");
   int stack = fv_plan_find_stack(m->plan, t->stack, strlen(t->stack));
   char names[256] = "";
   for (int i = 0; i < m->plan->nstacks && stack < 0; i++) {
@@ -162,10 +166,9 @@ static fv_status all_numbers(int64_t n, int64_t **list, int64_t *count, fv_error
   return fv_numbers_parse("*", 1, n, "", list, count, err);
 }
 
-static fv_status select_heads(const parts *p, int64_t H, fv_selection *s, const char *address, fv_error *err) {
+static fv_status select_heads(const parts *p, int64_t H, fv_selection *s, fv_error *err) {
   s->all_heads = !p->has_heads;
-  if (H == 0)
-    return p->has_heads ? fv_fail(err, FV_EUSAGE, "address \"%s\": %s has no heads", address, s->address) : FV_OK;
+  if (H == 0) return p->has_heads ? fv_fail(err, FV_EUSAGE, "%s has no heads", s->address) : FV_OK;
   return p->has_heads ? fv_numbers_parse(p->heads, p->nheads, H, "heads", &s->heads, &s->nheads, err)
                       : all_numbers(H, &s->heads, &s->nheads, err);
 }
@@ -178,8 +181,8 @@ static const char *row_owner(const fv_plan *p, int space) {
   return NULL;
 }
 
-static fv_status fill_selection(const fv_model *m, const fv_input *in, const fv_site *site, const char *address,
-                                const parts *p, fv_selection *s, fv_error *err) {
+static fv_status fill_selection(const fv_model *m, const fv_input *in, const fv_site *site, const parts *p,
+                                fv_selection *s, fv_error *err) {
   const fv_step *step = &m->plan->steps[site->step];
   const char *stack = m->plan->stacks[site->stack].name;
   *s = (fv_selection){
@@ -204,7 +207,7 @@ static fv_status fill_selection(const fv_model *m, const fv_input *in, const fv_
   int64_t H = scores ? step->H : step->heads;
   int64_t inner = scores ? fv_input_space_rows(in, m->plan->steps[step->in[1]].space) : step->width / (H ? H : 1);
   s->head_width = inner;
-  if (!st) st = select_heads(p, H, s, address, err);
+  if (!st) st = select_heads(p, H, s, err);
   s->all_features = !p->has_features;
   int64_t *list = NULL, n = 0;
   if (!st && p->has_features) st = fv_numbers_parse(p->features, p->nfeatures, inner, "features", &list, &n, err);
@@ -232,8 +235,7 @@ static int by_plan_order(const void *a, const void *b) {
 static fv_status layer_wanted(const fv_plan *p, const fv_site *site, const target *t, bool *wanted, fv_error *err) {
   if (!t->layered) return *wanted = true, FV_OK;
   int64_t *list, n;
-  fv_status st =
-      fv_numbers_parse(t->layers, strlen(t->layers), p->stacks[site->stack].layers, "layers", &list, &n, err);
+  fv_status st = fv_numbers_parse(t->layers, t->nlayers, p->stacks[site->stack].layers, "layers", &list, &n, err);
   if (st) return st;
   *wanted = false;
   for (int64_t i = 0; i < n; i++) *wanted |= list[i] == site->layer;
@@ -245,8 +247,9 @@ fv_status fv_address_resolve(const fv_model *m, const fv_input *in, const char *
                              size_t *count, fv_error *err) {
   parts p;
   target t;
-  fv_status st = split(address, &p, err);
-  if (!st) st = find_target(m, address, &p, &t, err);
+  fv_status st = fv_check_text("address", address, err);
+  if (!st) st = split(address, &p, err);
+  if (!st) st = find_target(m, &p, &t, err);
   if (st) return st;
   bool wild = strchr(t.stack, '*') || strchr(t.site, '*');
   fv_selection *list = NULL;
@@ -259,19 +262,18 @@ fv_status fv_address_resolve(const fv_model *m, const fv_input *in, const char *
     if (st || !wanted) continue;
     if (fv_input_space_rows(in, m->plan->steps[site->step].space) == 0) {
       if (wild) continue;
-      st =
-          fv_fail(err, FV_ENOTFOUND, "address \"%s\": this input gives %s no rows; is a picture or a question missing?",
-                  address, m->plan->stacks[site->stack].name);
+      st = fv_fail(err, FV_ENOTFOUND, "this input gives %s no rows; is a picture or a question missing?",
+                   m->plan->stacks[site->stack].name);
       break;
     }
     if (!fv_grow(&list, &room, n + 1, sizeof *list)) st = fv_fail(err, FV_ENOMEM, "no memory");
-    if (!st) st = fill_selection(m, in, site, address, &p, &list[n++], err);
+    if (!st) st = fill_selection(m, in, site, &p, &list[n++], err);
   }
-  if (!st && n == 0) st = fv_fail(err, FV_ENOTFOUND, "address \"%s\" matches nothing", address);
+  if (!st && n == 0) st = fv_fail(err, FV_ENOTFOUND, "it matches nothing");
   if (st) {
     for (size_t i = 0; i < n; i++) fv_selection_release(&list[i]);
     free(list);
-    return fv_fail_prefix(err, st, "%s", address);
+    return fv_fail_prefix(err, st, "address \"%s\"", p.shown);
   }
   if (n > 1) qsort(list, n, sizeof *list, by_plan_order);
   *out = list;

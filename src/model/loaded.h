@@ -60,6 +60,11 @@ struct fv_input {
   char image_sha256[65];
 };
 
+/* FV_EUSAGE unless the text, which `what` names, is UTF-8 without control characters: it will be shown in messages. */
+fv_status fv_check_text(const char *what, const char *text, fv_error *err);
+/* How many of n bytes of valid UTF-8 to show in a message: whole characters, and not more than say what is meant. */
+int fv_shown(const char *text, size_t n);
+
 /* Rows of a space that this input gives. */
 int64_t fv_input_space_rows(const fv_input *input, int space);
 

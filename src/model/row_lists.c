@@ -37,8 +37,27 @@ static void add(list_parser *p, int64_t lo, int64_t hi) {
     if (!fv_rowset_has(p->seen, t)) fv_rowset_add(p->seen, t), p->list[p->count++] = t;
 }
 
+fv_status fv_check_text(const char *what, const char *text, fv_error *err) {
+  size_t bad;
+  if (!fv_utf8_valid(text, strlen(text), &bad))
+    return fv_fail(err, FV_EUSAGE, "the %s is not valid UTF-8: byte %zu starts no character", what, bad);
+  for (const char *s = text; *s; s++)
+    if ((unsigned char)*s < 0x20 || *s == 0x7f)
+      return fv_fail(err, FV_EUSAGE, "the %s has a control character at byte %zu", what, (size_t)(s - text));
+  return FV_OK;
+}
+
+int fv_shown(const char *text, size_t n) {
+  enum { MOST = 120 };
+  if (n <= MOST) return (int)n;
+  int shown = MOST;
+  while (((unsigned char)text[shown] & 0xc0) == 0x80) shown--;
+  return shown;
+}
+
 static fv_status malformed(const list_parser *p, const char *expected) {
-  return fv_fail(p->err, FV_EUSAGE, "%s: found \"%.*s\", expected %s", p->what, (int)(p->end - p->at), p->at, expected);
+  return fv_fail(p->err, FV_EUSAGE, "%s: found \"%.*s\", expected %s", p->what,
+                 fv_shown(p->at, (size_t)(p->end - p->at)), p->at, expected);
 }
 
 static bool parse_number(list_parser *p, int64_t *out) {
@@ -69,8 +88,8 @@ static fv_status add_numbers(list_parser *p) {
     }
   }
   if (lo < 0 || hi < lo || hi >= p->limit)
-    return fv_fail(p->err, FV_ENOTFOUND, "%s: \"%.*s\" is outside 0..%lld", p->what, (int)(p->at - start), start,
-                   (long long)p->limit - 1);
+    return fv_fail(p->err, FV_ENOTFOUND, "%s: \"%.*s\" is outside 0..%lld", p->what,
+                   fv_shown(start, (size_t)(p->at - start)), start, (long long)p->limit - 1);
   add(p, lo, hi + 1);
   return FV_OK;
 }
@@ -103,7 +122,9 @@ static fv_status add_word(list_parser *p, const fv_input *in, int space) {
     for (int64_t i = 0; i < t->count; i++)
       if (t->first[i] >= 0 && t->first[i] < hi && t->last[i] > lo) add(p, i, i + 1), any = true;
   }
-  if (!any) return fv_fail(p->err, FV_ENOTFOUND, "%s: the text has no row for \"%.*s\"", p->what, (int)n, p->at + 1);
+  if (!any)
+    return fv_fail(p->err, FV_ENOTFOUND, "%s: the text has no row for \"%.*s\"", p->what, fv_shown(p->at + 1, n),
+                   p->at + 1);
   p->at = quote + 1;
   return FV_OK;
 }
@@ -169,14 +190,18 @@ static fv_status add_rows(list_parser *p, const fv_input *in, int stack) {
 
 fv_status fv_rows_parse(const fv_input *in, const char *stack, const char *text, int64_t **rows, int64_t *count,
                         fv_error *err) {
+  fv_status st = fv_check_text("list of rows", text, err);
+  if (st) return st;
   int s = fv_plan_find_stack(in->model->plan, stack, strlen(stack));
   if (s < 0) return fv_fail(err, FV_ENOTFOUND, "there is no stack \"%s\"", stack);
   int64_t T = fv_input_space_rows(in, in->model->plan->stacks[s].space);
-  if (T == 0) return fv_fail(err, FV_ENOTFOUND, "rows \"%s\": this input gives %s no rows", text, stack);
+  if (T == 0)
+    return fv_fail(err, FV_ENOTFOUND, "rows \"%.*s\": this input gives %s no rows", fv_shown(text, strlen(text)), text,
+                   stack);
   char what[128];
   snprintf(what, sizeof what, "rows of %s", stack);
   list_parser p = {.at = text, .end = text + strlen(text), .limit = T, .what = what, .err = err};
-  fv_status st = *text ? start(&p) : malformed(&p, "a list of rows");
+  st = *text ? start(&p) : malformed(&p, "a list of rows");
   for (bool more = !st; more && !st;) {
     st = add_rows(&p, in, s);
     more = !st && p.at < p.end && *p.at == ',';
