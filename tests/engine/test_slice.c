@@ -1,0 +1,318 @@
+/* Slicing against a count by hand: for every run, step and row one asks whether it differs from the parent's and
+ * whether somebody needs it, by walking the plan one row at a time. Rows that differ must be reached, rows computed
+ * must be exactly those reached and needed, and what fv_wave_cost says must be what computing does. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/bytes.h"
+#include "support/random_wave.h"
+#include "support/vectors.h"
+
+enum { MODELS = 10, WAVES = 16, MOST_ROWS = 64 };
+
+typedef struct walk {
+  const fv_wave *w;
+  const fv_plan *p;
+  int8_t *reached, *visited; /* [step][run][row]; reached: 0 not known, 1 no, 2 yes */
+  int64_t *computed;         /* per step */
+} walk;
+
+static size_t cell(int step, int run, int64_t row) {
+  assert_true(row < MOST_ROWS);
+  return ((size_t)step * RANDOM_RUNS + (size_t)run) * MOST_ROWS + (size_t)row;
+}
+
+static int64_t rows_of(const walk *k, int step, int run) { return k->w->runs[run].T[k->p->steps[step].space]; }
+
+typedef void (*visit_fn)(walk *k, int step, int run, int64_t row, bool *any);
+
+/* Calls back for every input row that row t of the step is computed from. */
+static void each_input(walk *k, int step, int run, int64_t t, visit_fn fn, bool *any) {
+  const fv_step *s = &k->p->steps[step];
+  switch (fv_kind_rule(s->kind)) {
+    case FV_RULE_SOURCE: return;
+    case FV_RULE_SAME:
+      for (int i = 0; i < fv_kind_inputs(s->kind); i++) fn(k, s->in[i], run, t, any);
+      return;
+    case FV_RULE_SHIFT:
+      if (t > 0) fn(k, s->in[0], run, t - 1, any);
+      return;
+    case FV_RULE_ALL:
+      for (int64_t r = 0; r < rows_of(k, s->in[0], run); r++) fn(k, s->in[0], run, r, any);
+      return;
+    case FV_RULE_ATTEND:
+      fn(k, s->in[0], run, t, any);
+      for (int64_t r = 0; r < (s->causal ? t + 1 : rows_of(k, s->in[1], run)); r++)
+        fn(k, s->in[1], run, r, any), fn(k, s->in[2], run, r, any);
+  }
+}
+
+static bool writes(const fv_edit *e, int step, int64_t t) {
+  return e->step == step && t < e->T && fv_rowset_has(e->rows, t);
+}
+
+static bool reach(walk *k, int step, int run, int64_t t);
+
+static void or_reach(walk *k, int step, int run, int64_t row, bool *any) { *any |= reach(k, step, run, row); }
+
+static bool source_differs(const walk *k, int step, const fv_run *run, const fv_run *parent, int64_t t) {
+  const fv_step *s = &k->p->steps[step];
+  if (s->kind == FV_KIND_PIXELS) return run->pixels != parent->pixels;
+  if (s->kind != FV_KIND_TOKENS) return false;
+  const fv_space *space = &k->p->spaces[s->space];
+  return (!space->causal && run->T[s->space] != parent->T[s->space]) ||
+         run->ids[s->space][t] != parent->ids[s->space][t];
+}
+
+/* Whether the step itself would give the run another row than its parent's, leaving edits of the output aside. */
+static bool computed_anew(walk *k, int step, int run, int64_t t) {
+  const fv_run *r = &k->w->runs[run];
+  if (r->parent < 0) return true;
+  for (int i = r->first_own; i < r->nchain; i++)
+    if (r->chain[i]->part != FV_PART_OUT && writes(r->chain[i], step, t)) return true;
+  const fv_step *s = &k->p->steps[step];
+  const fv_run *parent = &k->w->runs[r->parent];
+  if (t >= parent->T[s->space] || source_differs(k, step, r, parent, t)) return true;
+  if (s->kind == FV_KIND_ATTEND && !s->causal && rows_of(k, s->in[1], run) != rows_of(k, s->in[1], r->parent))
+    return true;
+  bool any = false;
+  each_input(k, step, run, t, or_reach, &any);
+  return any;
+}
+
+static bool reach(walk *k, int step, int run, int64_t t) {
+  int8_t *known = &k->reached[cell(step, run, t)];
+  if (*known) return *known == 2;
+  const fv_run *r = &k->w->runs[run];
+  bool yes = computed_anew(k, step, run, t);
+  for (int i = r->first_own; i < r->nchain && !yes; i++) yes = writes(r->chain[i], step, t);
+  *known = yes ? 2 : 1;
+  return yes;
+}
+
+/* Scores or patterns of the step are wanted by somebody: then no row of it is skipped. */
+static bool inside_wanted(const walk *k, int step) {
+  for (int i = 0; i < k->w->nreads; i++)
+    if (k->w->reads[i].step == step && k->w->reads[i].part != FV_PART_OUT) return true;
+  for (int i = 0; i < k->w->nedits; i++)
+    if (k->w->edits[i]->source >= 0 && k->w->edits[i]->part != FV_PART_OUT && k->w->edits[i]->source_step == step)
+      return true;
+  return false;
+}
+
+static void need(walk *k, int step, int run, int64_t t, bool *any) {
+  (void)any;
+  int8_t *seen = &k->visited[cell(step, run, t)];
+  if (*seen) return;
+  *seen = 1;
+  const fv_run *r = &k->w->runs[run];
+  if (!reach(k, step, run, t)) {
+    need(k, step, r->parent, t, NULL);
+    return;
+  }
+  bool anew = computed_anew(k, step, run, t), inside = inside_wanted(k, step), computes = anew;
+  int from = anew ? 0 : r->first_own;
+  for (int i = r->nchain - 1; i >= from; i--) {
+    const fv_edit *e = r->chain[i];
+    bool whole = e->part == FV_PART_OUT && e->nspans == 1 && e->width == k->p->steps[step].width && e->op->overwrites;
+    if (!whole || !writes(e, step, t) || inside) continue;
+    from = i, computes = false, anew = true; /* what was there before does not matter */
+    break;
+  }
+  if (computes) k->computed[step]++, each_input(k, step, run, t, need, NULL);
+  if (!anew) need(k, step, r->parent, t, NULL);
+  for (int i = from; i < r->nchain; i++) {
+    const fv_edit *e = r->chain[i];
+    if (writes(e, step, t) && e->source >= 0 && (computes || e->part == FV_PART_OUT))
+      need(k, e->source_step, e->source, e->source_row[t], NULL);
+  }
+}
+
+static double row_flops(const fv_plan *p, int step, int64_t keys) {
+  const fv_step *s = &p->steps[step];
+  double N = (double)s->width;
+  switch (s->kind) {
+    case FV_KIND_LINEAR: return 2.0 * N * (double)p->steps[s->in[0]].width;
+    case FV_KIND_ATTEND: return 2.0 * 2.0 * N * (double)keys;
+    case FV_KIND_LAYERNORM: return 8.0 * N;
+    case FV_KIND_ACT: return 16.0 * N;
+    case FV_KIND_ADD:
+    case FV_KIND_POSITION: return N;
+    default: return 0.0;
+  }
+}
+
+/* The rows in the slots that computing used, counted one by one. */
+static void count_slots(random_wave *r, fv_cost *out) {
+  const fv_wave *w = r->wave;
+  const fv_plan *p = w->model->plan;
+  for (int s = 0; s < p->nsteps; s++)
+    for (int64_t i = 0; i < w->slots[s].nentries; i++) {
+      const fv_entry *e = &w->slots[s].entries[i];
+      for (int64_t n = 0; n < e->n; n++) {
+        if (e->mode[n] != FV_ROW_COMPUTED) continue;
+        int64_t keys = p->steps[s].kind != FV_KIND_ATTEND ? 0
+                       : p->steps[s].causal               ? e->row[n] + 1
+                                                          : fv_wave_keys(w, s, e->run);
+        out->rows++, out->flops += row_flops(p, s, keys);
+      }
+    }
+}
+
+static double flops_alone(const random_wave *r, int run) {
+  const fv_plan *p = r->wave->model->plan;
+  double sum = 0.0;
+  for (int s = 0; s < p->nsteps; s++)
+    for (int64_t t = 0; t < r->wave->runs[run].T[p->steps[s].space]; t++)
+      sum += row_flops(p, s,
+                       p->steps[s].kind != FV_KIND_ATTEND ? 0
+                       : p->steps[s].causal               ? t + 1
+                                                          : fv_wave_keys(r->wave, s, run));
+  return sum;
+}
+
+static void compare_counts(random_wave *r, const fv_cost *cost) {
+  const fv_wave *w = r->wave;
+  walk k = {.w = w, .p = w->model->plan};
+  size_t cells = (size_t)k.p->nsteps * RANDOM_RUNS * MOST_ROWS;
+  k.reached = fv_alloc(cells, 1), k.visited = fv_alloc(cells, 1);
+  k.computed = fv_alloc((size_t)k.p->nsteps, sizeof *k.computed);
+  for (int i = 0; i < w->nreads; i++)
+    for (int64_t n = 0; n < w->reads[i].nrows; n++)
+      need(&k, w->reads[i].step, w->reads[i].run, w->reads[i].rows[n], NULL);
+  int64_t rows = 0;
+  for (int s = 0; s < k.p->nsteps; s++) {
+    rows += k.computed[s];
+    if (k.computed[s] != w->slots[s].computed)
+      random_wave_fail(r, "step %d (%s.%d.%s): %lld rows are computed, %lld are reached and needed", s,
+                       k.p->stacks[k.p->steps[s].stack].name, k.p->steps[s].layer,
+                       k.p->steps[s].site ? k.p->steps[s].site : "-", (long long)w->slots[s].computed,
+                       (long long)k.computed[s]);
+    for (int run = 0; run < w->nruns; run++)
+      for (int64_t t = 0; t < rows_of(&k, s, run); t++)
+        if (fv_rowset_has(fv_wave_set(w, w->reach, s, run), t) != reach(&k, s, run, t))
+          random_wave_fail(r, "step %d, run %d, row %lld: reach is not what walking finds", s, run, (long long)t);
+  }
+  if (rows != cost->rows)
+    random_wave_fail(r, "%lld rows, fv_wave_cost says %lld", (long long)rows, (long long)cost->rows);
+  free(k.reached), free(k.visited), free(k.computed);
+}
+
+static fv_status ignore(void *user, int run, const float *logits, int64_t V, fv_error *err) {
+  (void)user, (void)run, (void)logits, (void)V, (void)err;
+  return FV_OK;
+}
+
+/* Every row of every site, computed alone, against the parent's: where a bit differs, reach must have said so. */
+static int compare_values(const fv_model *m, const random_inputs *in, uint64_t seed) {
+  random_wave r;
+  random_wave_new(m, in, seed, &r);
+  fv_wave *w = r.wave;
+  const fv_plan *p = m->plan;
+  float **data = fv_alloc((size_t)(p->nsites * r.nruns), sizeof *data);
+  int differ = 0;
+  for (int run = 0; run < r.nruns; run++) {
+    w->nreads = 0;
+    for (int i = 0; i < p->nsites; i++) {
+      fv_site_info info;
+      fv_selection *s;
+      size_t n;
+      if (p->sites[i].part != FV_PART_OUT || !w->runs[run].pixels) continue;
+      OK(fv_model_site(m, (size_t)i, &info, NULL, 0, ERR));
+      OK(fv_address_resolve(m, w->runs[run].input, info.address, &s, &n, ERR));
+      data[run * p->nsites + i] = fv_alloc((size_t)(s->nrows * s->width), sizeof **data);
+      OK(fv_wave_read(w, run, s, data[run * p->nsites + i], ERR));
+      fv_selection_release(s), free(s);
+    }
+    fv_error err;
+    if (w->nreads && fv_run_full(w, run, ignore, NULL, &err)) random_wave_fail(&r, "run %d: %s", run, err.text);
+    size_t peak;
+    OK(fv_layout(w, 0, w->nreads, &peak, ERR));
+    int parent = w->runs[run].parent;
+    for (int i = 0; i < p->nsites && parent >= 0; i++) {
+      const float *a = data[run * p->nsites + i], *b = data[parent * p->nsites + i];
+      int step = p->sites[i].step;
+      int64_t width = p->steps[step].width, P = w->runs[parent].T[p->steps[step].space];
+      for (int64_t t = 0; a && b && t < w->runs[run].T[p->steps[step].space] && t < P; t++) {
+        bool other = memcmp(a + t * width, b + t * width, (size_t)width * sizeof *a) != 0;
+        differ += other;
+        if (other && !fv_rowset_has(fv_wave_set(w, w->reach, step, run), t))
+          random_wave_fail(&r, "%s of run %d, row %lld, differs from its parent's and is not reached", p->sites[i].name,
+                           run, (long long)t);
+      }
+    }
+    for (int i = 0; i < w->nreads; i++) fv_read_release(&w->reads[i]);
+    w->nreads = 0;
+  }
+  for (int i = 0; i < p->nsites * r.nruns; i++) free(data[i]);
+  free(data);
+  random_wave_release(&r);
+  return differ;
+}
+
+static void one_wave(const fv_model *m, const random_inputs *in, uint64_t seed, int64_t *rows) {
+  random_wave r;
+  random_wave_new(m, in, seed, &r);
+  r.wave->options.generate = false;
+  for (int i = 0; i < r.nruns; i++) r.wave->runs[i].keep = false;
+  fv_cost cost, counted = {0};
+  OK(fv_wave_cost(r.wave, &cost, ERR));
+  assert_int_equal(cost.parts, r.wave->nreads > 0);
+  assert_int_equal(cost.runs, r.nruns);
+  if (r.wave->nreads > 0 && random_wave_compute(&r) == FV_OK) {
+    count_slots(&r, &counted);
+    if (counted.rows != cost.rows || fabs(counted.flops - cost.flops) > 1e-9 * cost.flops)
+      random_wave_fail(&r, "computed %lld rows and %g flops, fv_wave_cost says %lld and %g", (long long)counted.rows,
+                       counted.flops, (long long)cost.rows, cost.flops);
+    compare_counts(&r, &cost);
+    double alone = 0.0;
+    for (int run = 0; run < r.nruns; run++) {
+      bool any = r.readout[run];
+      for (int i = 0; i < r.nreads; i++) any |= r.reads[i].run == run;
+      if (any) alone += flops_alone(&r, run);
+    }
+    assert_true(fabs(alone - cost.full_flops) <= 1e-9 * alone);
+    *rows += cost.rows;
+  }
+  random_wave_release(&r);
+}
+
+static void slices_are_what_walking_finds(void **state) {
+  (void)state;
+  int64_t rows = 0;
+  int differ = 0;
+  for (int i = 0; i < random_scale(MODELS) + 1; i++) {
+    fv_rng rng;
+    fv_rng_torch(&rng, 5000 + i);
+    tiny_shape shape = tiny_shape_random(&rng);
+    tiny_blip b;
+    tiny_blip_new(&shape, (uint64_t)i, 1.0, &b);
+    tiny_blip_save(&b);
+    fv_model *m;
+    random_inputs in;
+    OK(fv_model_open(b.dir, &(fv_model_options){.threads = 1}, &m, ERR));
+    random_inputs_new(m, &b, (uint64_t)i, &in);
+    for (int k = 0; k < WAVES; k++) {
+      one_wave(m, &in, (uint64_t)(900000 + i * 100 + k), &rows);
+      differ += compare_values(m, &in, (uint64_t)(900000 + i * 100 + k));
+    }
+    random_inputs_release(&in);
+    fv_model_close(m);
+    tiny_blip_release(&b);
+  }
+  print_message("%lld rows computed as counted, %d rows differ from a parent's\n", (long long)rows, differ);
+  assert_true(rows > 10000 && differ > 1000);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {cmocka_unit_test(slices_are_what_walking_finds)};
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
