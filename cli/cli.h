@@ -57,6 +57,8 @@ typedef struct cli_session {
   FILE *out; /* becomes standard output at the end of a successful run */
   fv_model *model;
   char path[4096];
+  struct cli_output *outputs; /* outputs.c */
+  size_t noutputs;
   fv_error err;
 } cli_session;
 
@@ -78,11 +80,16 @@ fv_status options_parse(const cli_command *c, int argc, char **argv, cli_args *o
 void options_release(cli_args *a);
 /* Writes one line per option of the command; roff for the man page. */
 void options_describe(const cli_command *c, FILE *out, bool roff);
+/* cmd_help.c: text of the manual page, in which dashes can be searched and copied as they are typed. */
+void roff_text(FILE *out, const char *text);
 
 /* session.c */
 fv_status session_open(cli_session *s);
 fv_status session_input(cli_session *s, const char *image, const char *question, const char *prompt, fv_input **out);
 void session_input_options(const cli_session *s, fv_input_options *o);
+/* Other tools' names are accepted; these say on standard error which address they mean. */
+void session_note_alias(const cli_session *s, const char *address);
+void session_note_aliases(const cli_session *s); /* of all options that hold addresses */
 bool session_interrupted(void);
 void session_catch_interrupts(void);
 /* Progress on the terminal; `p` must live as long as the computation. */
@@ -95,6 +102,14 @@ typedef struct cli_progress {
 const fv_progress *progress_start(cli_progress *p, const char *what, double total);
 void progress_stop(cli_progress *p);
 void print_cost(cli_session *s, const fv_cost *cost);
+
+/* outputs.c. *staged is the name to write to, NULL when path is: outputs_publish gives the files their own names. */
+typedef struct cli_output cli_output;
+fv_status output_stage(cli_session *s, const char *option, const char *path, const char **staged);
+/* Refuses when an output is this file. */
+fv_status output_check_input(cli_session *s, const char *input);
+fv_status outputs_publish(cli_session *s);
+void outputs_release(cli_session *s); /* what has not been published is removed */
 
 /* json_out.c: one JSON value, written as it comes. */
 typedef struct json_out {

@@ -119,6 +119,6 @@ const cli_command command_bench = {.name = "bench",
                                        "the weights are packed, and says what\n"
                                        "share of this machine's matrix product rate they reach.",
                                    .takes_model = true,
-    .default_model = "blip-demo",
+                                   .default_model = "blip-demo",
                                    .options = "image question exif pillow json threads",
                                    .run = run};

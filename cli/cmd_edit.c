@@ -15,6 +15,7 @@ typedef struct edit_run {
   fv_input *input, *from;
   fv_wave *wave;
   int runs[2], nruns, source;
+  const char *save;          /* where to write, or NULL */
   fv_selection **selections; /* one list per --read */
   size_t *counts;
   saved *saves;
@@ -125,6 +126,12 @@ static void array_shape(const edit_run *e, const fv_selection *s, fv_named_array
     a->rank = 2, a->shape[0] = s->nrows, a->shape[1] = inner;
 }
 
+/* Whether there is an answer: without a picture or a question, activations can still be read. */
+static bool answers(const edit_run *e) {
+  const char *stack = fv_model_answer_stack(e->s->model);
+  return stack && fv_input_rows(e->input, stack) > 0 && e->s->args->image;
+}
+
 static fv_status save(edit_run *e) {
   fv_named_array *arrays = calloc(e->nsaves + 1, sizeof *arrays);
   const char *metadata[] = {"format", "pt", "family", fv_model_family(e->s->model), "fovea", FV_VERSION, NULL};
@@ -136,12 +143,12 @@ static fv_status save(edit_run *e) {
     arrays[i] = (fv_named_array){.name = v->name, .data = v->data};
     array_shape(e, v->s, &arrays[i]);
   }
-  if (!st) st = fv_safetensors_write(e->s->args->save, e->nsaves, arrays, metadata, &e->s->err);
+  if (!st) st = fv_safetensors_write(e->save, e->nsaves, arrays, metadata, &e->s->err);
   free(arrays);
   return st;
 }
 
-static void print_answers(edit_run *e, const fv_answer *a) {
+static void print_answers(edit_run *e, const fv_answer *a, int64_t checked) {
   FILE *out = e->s->out;
   if (e->s->args->json) {
     json_out j = {.f = out};
@@ -151,6 +158,7 @@ static void print_answers(edit_run *e, const fv_answer *a) {
       json_answer(&j, &a[r]);
       json_end(&j, '}');
     }
+    if (checked) json_int(&j, "checked", checked);
     json_end(&j, '}');
     return;
   }
@@ -167,30 +175,37 @@ static void print_answers(edit_run *e, const fv_answer *a) {
   }
 }
 
+/* The JSON of a run that has no answer. */
+static void print_saved(edit_run *e) {
+  json_out j = {.f = e->s->out};
+  json_begin(&j, NULL, '{');
+  json_begin(&j, "saved", '[');
+  for (size_t i = 0; i < e->nsaves; i++) json_text(&j, NULL, e->saves[i].name);
+  json_end(&j, ']');
+  json_end(&j, '}');
+}
+
 static fv_status compute(edit_run *e) {
   const cli_args *a = e->s->args;
   fv_error *err = &e->s->err;
-  fv_answer answers[2] = {0};
+  fv_answer said[2] = {0};
   cli_progress p;
   int64_t checked = 0;
-  bool answered =
-      fv_input_rows(e->input, fv_model_answer_stack(e->s->model) ? fv_model_answer_stack(e->s->model) : "") > 0 &&
-      a->image;
-  if (!answered && a->read.count == 0)
-    return fv_fail(err, FV_EUSAGE,
-                   "a picture and a question are needed for an answer; without them only --read can be asked for");
+  bool answered = answers(e);
   const fv_progress *progress = progress_start(&p, "of the runs", 1.0);
-  fv_status st = answered ? fv_answers(e->wave, e->runs, e->nruns, a->top, a->generate, progress, answers, err)
+  fv_status st = answered ? fv_answers(e->wave, e->runs, e->nruns, a->top, a->generate, progress, said, err)
                           : fv_wave_compute(e->wave, progress, err);
   progress_stop(&p);
   if (!st && a->check > 0.0) st = fv_wave_check(e->wave, a->check, (uint64_t)a->seed, &checked, err);
   if (!st && a->save) st = save(e);
-  if (!st && answered) print_answers(e, answers);
+  if (!st && answered) print_answers(e, said, checked);
   if (!st && checked && !a->json)
     fprintf(e->s->out, "\n%lld runs recomputed alone: the same bits\n", (long long)checked);
+  if (!st && !answered && a->json) print_saved(e);
   if (!st && a->save && !a->json)
-    fprintf(e->s->out, "%s%zu activations in %s\n", answered ? "\n" : "", e->nsaves, a->save);
-  for (int r = 0; r < 2; r++) fv_answer_release(&answers[r]);
+    fprintf(e->s->out, "%s%zu activation%s in %s\n", answered ? "\n" : "", e->nsaves, e->nsaves == 1 ? "" : "s",
+            a->save);
+  for (int r = 0; r < 2; r++) fv_answer_release(&said[r]);
   return st;
 }
 
@@ -203,12 +218,17 @@ static fv_status run(cli_session *s) {
     return fv_fail(&s->err, FV_EUSAGE, "--read and --save FILE belong together");
   if ((a->from_image || a->from_question || a->from_prompt) && a->do_.count == 0)
     return fv_fail(&s->err, FV_EUSAGE, "--from-* name the run that `replace` reads; there is no --do");
-  fv_status st = make_inputs(&e);
+  session_note_aliases(s);
+  fv_status st = a->dry_run ? FV_OK : output_stage(s, "save", a->save, &e.save);
+  if (!st) st = make_inputs(&e);
+  if (!st && !answers(&e) && a->read.count == 0)
+    st = fv_fail(&s->err, FV_EUSAGE,
+                 "a picture and a question are needed for an answer; without them only --read can be asked for");
   if (!st) st = make_runs(&e);
   if (!st) st = plan_reads(&e);
   if (!st && a->dry_run) {
     fv_cost cost;
-    for (int r = 0; r < e.nruns && !st && a->question && a->image; r++)
+    for (int r = 0; r < e.nruns && !st && answers(&e); r++)
       st = fv_wave_readout(e.wave, e.runs[r], NULL, NULL, &s->err);
     if (!st) st = fv_wave_cost(e.wave, &cost, &s->err);
     if (!st) print_cost(s, &cost);

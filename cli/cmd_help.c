@@ -20,15 +20,19 @@ static void one_command(const cli_command *c, FILE *out) {
   for (int i = 0; fv_op_list(i).name; i++) fprintf(out, "  %-50s %s\n", fv_op_list(i).args, fv_op_list(i).help);
 }
 
-/* roff: a leading dot or quote would be a request. */
-static void roff_text(FILE *out, const char *text) {
+/* A leading dot or quote would be a request; a quote or dash elsewhere would become a typographic one. */
+void roff_text(FILE *out, const char *text) {
   bool start = true;
   for (const char *s = text; *s; s++) {
-    if (start && (*s == '.' || *s == '\'')) fputs("\\&", out);
+    if (start && *s == '.') fputs("\\&", out);
     if (*s == '\\')
       fputs("\\e", out);
     else if (*s == '-')
       fputs("\\-", out);
+    else if (*s == '\'')
+      fputs("\\(aq", out);
+    else if (*s == '`')
+      fputs("\\(ga", out);
     else
       fputc(*s, out);
     start = *s == '\n';
@@ -56,6 +60,7 @@ static void manual(FILE *out) {
     roff_text(out, fv_op_list(i).args);
     roff_text(out, fv_op_list(i).help);
   }
+  fputs(".SH ENVIRONMENT\n.TP\n.B FOVEA_MODELS\na folder in which MODEL is looked for by its name\n", out);
   fputs(".SH EXIT STATUS\n0 done, 1 failed, 2 usage.\n", out);
 }
 

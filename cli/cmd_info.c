@@ -168,6 +168,9 @@ static fv_status summary(cli_session *s) {
 static fv_status run(cli_session *s) {
   if (s->args->sites + s->args->plan + s->args->tensors > 1)
     return fv_fail(&s->err, FV_EUSAGE, "--sites, --plan and --tensors exclude each other");
+  if (!s->args->plan && (s->args->image || s->args->question || s->args->prompt || s->args->exif))
+    return fv_fail(&s->err, FV_EUSAGE, "--image, --question and --prompt belong to --plan");
+  if (s->args->plan && s->args->json) return fv_fail(&s->err, FV_EUSAGE, "--plan is text; it has no --json");
   return s->args->sites ? sites(s) : s->args->plan ? plan(s) : s->args->tensors ? tensors(s) : summary(s);
 }
 

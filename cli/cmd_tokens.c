@@ -1,7 +1,10 @@
 #include <errno.h>
+#include <fcntl.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "cli.h"
 
@@ -48,15 +51,28 @@ static fv_status decode_line(cli_session *s, const json_t *value, long line) {
   return st;
 }
 
+/* O_NONBLOCK: a FIFO is refused instead of waited for. */
+static fv_status open_lines(cli_session *s, FILE **out) {
+  struct stat st;
+  const char *path = s->args->jsonl;
+  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (fd < 0) return fv_fail(&s->err, FV_EIO, "%s: cannot open: %s", path, strerror(errno));
+  if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || !(*out = fdopen(fd, "r"))) {
+    close(fd);
+    return fv_fail(&s->err, FV_EIO, "%s: is not a regular file; --jsonl - reads standard input", path);
+  }
+  return FV_OK;
+}
+
 /* Lines are written as they are finished, so that a bad line loses nothing before it. */
 static fv_status lines(cli_session *s) {
+  FILE *f = stdin;
   bool standard = strcmp(s->args->jsonl, "-") == 0;
-  FILE *f = standard ? stdin : fopen(s->args->jsonl, "r");
-  if (!f) return fv_fail(&s->err, FV_EIO, "%s: cannot open: %s", s->args->jsonl, strerror(errno));
+  fv_status st = standard ? FV_OK : open_lines(s, &f);
+  if (st) return st;
   char *line = NULL;
   size_t room = 0;
   ssize_t n;
-  fv_status st = FV_OK;
   for (long number = 1; !st && (n = getline(&line, &room, f)) >= 0; number++) {
     json_error_t detail;
     if (session_interrupted()) st = fv_fail(&s->err, FV_ECANCELLED, "stopped on request");
@@ -64,11 +80,13 @@ static fv_status lines(cli_session *s) {
     if (!st && !value) st = line_error(s, number, "is not JSON");
     if (!st) st = s->args->decode ? decode_line(s, value, number) : encode_line(s, value, number);
     json_decref(value);
+    if (!st && ferror(stdout)) break;
   }
+  if (!st && session_interrupted()) st = fv_fail(&s->err, FV_ECANCELLED, "stopped on request");
   if (!st && ferror(f)) st = fv_fail(&s->err, FV_EIO, "%s: cannot read", s->args->jsonl);
   free(line);
   if (!standard) fclose(f);
-  if (fflush(stdout) != 0 && !st) st = fv_fail(&s->err, FV_EIO, "cannot write to standard output");
+  if ((fflush(stdout) != 0 || ferror(stdout)) && !st) st = fv_fail(&s->err, FV_EIO, "cannot write to standard output");
   return st;
 }
 
@@ -86,7 +104,6 @@ static void json_grid(json_out *j, const fv_input *in, const char *stack, int64_
     return;
   }
   json_begin(j, "image", '{');
-  json_text(j, "stack", stack);
   json_begin(j, "grid", '[');
   json_int(j, NULL, down);
   json_int(j, NULL, across);

@@ -6,30 +6,6 @@
 
 #include "trace_output.h"
 
-/* Two outputs may not share a file, and none may be a file that the run reads. */
-static bool same_file(const char *a, const char *b) {
-  struct stat x, y;
-  if (!a || !b) return false;
-  if (strcmp(a, b) == 0) return true;
-  return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
-}
-
-static fv_status check_outputs(cli_session *s) {
-  const cli_args *a = s->args;
-  const char *outputs[] = {a->csv, a->npz, a->plot}, *inputs[] = {a->image, a->samples};
-  for (int i = 0; i < 3; i++) {
-    for (int k = 0; k < i; k++)
-      if (same_file(outputs[i], outputs[k]))
-        return fv_fail(&s->err, FV_EUSAGE, "%s: two outputs cannot share a file", outputs[i]);
-    for (int k = 0; k < 2; k++)
-      if (same_file(outputs[i], inputs[k]))
-        return fv_fail(&s->err, FV_EUSAGE, "%s: an output cannot be a file that the run reads", outputs[i]);
-  }
-  if (a->json && a->csv && strcmp(a->csv, "-") == 0)
-    return fv_fail(&s->err, FV_EUSAGE, "--json and --csv - both want the standard output");
-  return FV_OK;
-}
-
 static fv_status check_options(cli_session *s) {
   const cli_args *a = s->args;
   if ((a->samples != NULL) != (a->images != NULL))
@@ -43,7 +19,14 @@ static fv_status check_options(cli_session *s) {
   if (!a->samples && !a->image) return fv_fail(&s->err, FV_EUSAGE, "a picture is missing: --image FILE");
   if (!a->samples && !a->question && !a->prompt)
     return fv_fail(&s->err, FV_EUSAGE, "a question is missing: --question TEXT");
-  return check_outputs(s);
+  if (a->json && a->csv && strcmp(a->csv, "-") == 0)
+    return fv_fail(&s->err, FV_EUSAGE, "--json and --csv - both want the standard output");
+  if (a->plot) {
+    fv_status st = fv_plot_check(a->plot, a->colors ? a->colors : "Purples", &s->err);
+    if (st) return st;
+  }
+  if (a->vmin >= a->vmax) return fv_fail(&s->err, FV_EUSAGE, "--vmin is not below --vmax");
+  return FV_OK;
 }
 
 /* --feature-range A:B on every restored site. */
@@ -105,8 +88,9 @@ static fv_status trace_sample(cli_session *s, fv_trace_options *o, const fv_samp
                               trace_run *r, fv_sink sink) {
   bool match = false;
   char said[128] = "", reason[FV_ERROR_TEXT + 32];
+  fv_status st = output_check_input(s, one->image);
+  if (st) return st;
   o->sample = one->name, o->input.image = one->image, o->input.question = one->question;
-  fv_status st = FV_OK;
   if (s->args->only_correct) st = answers_gold(s, &o->input, one->gold, &match, said, sizeof said);
   if (!st && s->args->only_correct && !match) {
     snprintf(reason, sizeof reason, "answered \"%s\", the table says \"%s\"", said, one->gold);
@@ -176,11 +160,16 @@ static fv_status compute(cli_session *s, fv_trace_options *o) {
   trace_run r = {.s = s, .options = o};
   fv_table_file *csv = NULL;
   fv_sink none = {0};
-  fv_status st = a->csv ? fv_csv_open(a->csv, &csv, &s->err) : FV_OK;
+  const char *table = a->csv;
+  fv_status st = FV_OK;
+  if (a->csv && strcmp(a->csv, "-") != 0) st = output_stage(s, "csv", a->csv, &table);
+  if (!st) st = output_stage(s, "npz", a->npz, &r.npz);
+  if (!st) st = output_stage(s, "plot", a->plot, &r.plot);
+  if (!st && a->csv) st = fv_csv_open(table, &csv, &s->err);
   fv_sink sink = csv ? fv_table_file_sink(csv) : none;
   if (!st) st = a->samples ? trace_samples(s, o, &r, sink) : trace_one(s, o, &r, sink);
   if (!st) st = trace_output(&r);
-  /* The table is published last: it exists only when everything else does. */
+  /* Last, because on standard output it cannot be taken back. */
   if (!st && csv) st = fv_table_file_commit(csv, &s->err), csv = NULL;
   fv_table_file_abort(csv);
   fv_trace_release(&r.result);
@@ -192,6 +181,7 @@ static fv_status run(cli_session *s) {
   fv_trace_options o;
   char **restricted = NULL;
   fv_status st = check_options(s);
+  if (!st) session_note_aliases(s);
   trace_options(s, &o);
   if (!st && s->args->feature_range) {
     st = restrict_features(s, &o, &restricted, &s->err);

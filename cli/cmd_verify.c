@@ -36,6 +36,7 @@ static fv_status run(cli_session *s) {
   int64_t failed = 0;
   if (!s->args->vectors)
     return fv_fail(&s->err, FV_EUSAGE, "a folder of reference activations is missing: --vectors DIR");
+  if (s->args->tolerance < 0.0) return fv_fail(&s->err, FV_EUSAGE, "--tolerance is negative; expected 0 or more");
   if (s->args->json) json_begin(&r.j, NULL, '{'), json_begin(&r.j, "compared", '[');
   fv_status st = fv_verify(s->model, s->args->vectors, s->args->tolerance, on_verdict, &r, &failed, &s->err);
   if (st) return st;

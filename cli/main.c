@@ -1,4 +1,5 @@
 /* fovea: the command line. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,6 +20,10 @@ const cli_command *command_find(const char *name) {
 /* 2 for what was typed wrongly, 1 for everything else that failed. */
 static int exit_status(fv_status st) { return st == FV_OK ? 0 : st == FV_EUSAGE || st == FV_ECONFLICT ? 2 : 1; }
 
+static fv_status cannot_write(fv_error *err) {
+  return fv_fail(err, FV_EIO, "cannot write to standard output: %s", strerror(errno));
+}
+
 static fv_status run_command(const cli_command *c, const cli_args *args, fv_error *err) {
   cli_session s = {.args = args};
   char *text = NULL;
@@ -27,10 +32,14 @@ static fv_status run_command(const cli_command *c, const cli_args *args, fv_erro
   if (!s.out) return fv_fail(err, FV_ENOMEM, "no memory");
   fv_status st = c->takes_model ? session_open(&s) : FV_OK;
   if (!st) st = c->run(&s);
+  bool lost = ferror(s.out) != 0;
+  lost |= fclose(s.out) != 0;
+  if (!st && lost) st = fv_fail(&s.err, FV_ENOMEM, "no memory for the output");
+  if (!st && size > 0 && fwrite(text, 1, size, stdout) != size) st = cannot_write(&s.err);
+  if (!st && fflush(stdout) != 0) st = cannot_write(&s.err);
+  if (!st) st = outputs_publish(&s);
+  outputs_release(&s);
   fv_model_close(s.model);
-  fclose(s.out);
-  if (!st && size > 0 && (fwrite(text, 1, size, stdout) != size || fflush(stdout) != 0))
-    st = fv_fail(&s.err, FV_EIO, "cannot write to standard output");
   free(text);
   *err = s.err;
   return st;
@@ -41,17 +50,15 @@ int main(int argc, char **argv) {
   session_catch_interrupts();
   const char *name = argc > 1 ? argv[1] : "help";
   if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) name = "help";
-  if (strcmp(name, "--version") == 0) return printf("fovea %s\n", FV_VERSION) < 0;
+  if (strcmp(name, "--version") == 0) return printf("fovea %s\n", FV_VERSION) < 0 || fflush(stdout) != 0;
   const cli_command *c = command_find(name);
   if (!c) {
     fprintf(stderr, "fovea: there is no command \"%s\"; `fovea help` lists them\n", name);
     return 2;
   }
   cli_args args = {0};
-  fv_status st = FV_OK;
-  for (int i = 2; i < argc; i++)
-    if (strcmp(argv[i], "--help") == 0) args.topic = c->name, c = &command_help;
-  if (!args.topic) st = options_parse(c, argc - (argc > 2 ? 2 : argc), argv + 2, &args, &err);
+  fv_status st = options_parse(c, argc > 2 ? argc - 2 : 0, argv + 2, &args, &err);
+  if (!st && args.topic) c = &command_help;
   if (!st) st = run_command(c, &args, &err);
   options_release(&args);
   if (st) fprintf(stderr, "fovea %s: %s\n", c->name, err.text[0] ? err.text : fv_status_text(st));

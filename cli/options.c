@@ -7,7 +7,7 @@
 
 #include "cli.h"
 
-typedef enum kind { FLAG, TEXT, LIST, INTEGER, REAL, SIZE, CHOICE } kind;
+typedef enum kind { FLAG, TEXT, LIST, INTEGER, REAL, PERCENT, SIZE, CHOICE } kind;
 
 typedef struct option {
   const char *name;
@@ -42,7 +42,7 @@ static const option options[] = {
     {"memory", SIZE, AT(memory), "SIZE",
      "memory for activations, as 800M or 2G (default: three quarters of what is free)", 0, NULL},
     {"compute", CHOICE, AT(compute), "TYPE", "arithmetic: f32", 0, "f32|bf16"},
-    {"check", REAL, AT(check), "PERCENT", "recompute that share of the runs alone and compare the bits", 0, NULL},
+    {"check", PERCENT, AT(check), "PERCENT", "recompute that share of the runs alone and compare the bits", 0, NULL},
     {"dry-run", FLAG, AT(dry_run), NULL, "say what would be computed, and how long it would take", 0, NULL},
     {"generate", INTEGER, AT(generate), "N", "generate at most N tokens (default: the family's limit)", 1, NULL},
     {"top", INTEGER, AT(top), "N", "how many of the most probable answers to list (default 10)", 1, NULL},
@@ -119,13 +119,19 @@ static fv_status parse_choice(const option *o, const char *value, void *at, fv_e
   return fv_fail(err, FV_EUSAGE, "--%s \"%s\": expected %s", o->name, value, o->choices);
 }
 
+/* strtod and strtoll also take blanks, hexadecimal digits and names. */
+static bool is_decimal(const char *s, const char *end) {
+  return end > s && strspn(s, "0123456789+-.eE") >= (size_t)(end - s);
+}
+
 static fv_status parse_size(const option *o, const char *value, void *at, fv_error *err) {
   char *end;
   errno = 0;
   double v = strtod(value, &end);
   const char *units = "KMGT", *unit = *end ? strchr(units, *end) : NULL;
+  bool decimal = is_decimal(value, end);
   if (unit && !end[1]) v *= pow(1024.0, (double)(unit - units + 1)), end++;
-  if (end == value || *end || errno || !(v >= 1.0 && v < 1e18))
+  if (!decimal || *end || errno || !(v >= 1.0 && v < 1e18))
     return fv_fail(err, FV_EUSAGE, "--%s \"%s\": expected a size such as 800M or 2G", o->name, value);
   *(size_t *)at = (size_t)v;
   return FV_OK;
@@ -141,7 +147,7 @@ static fv_status parse_value(const option *o, const char *value, void *at, fv_er
     case SIZE: return parse_size(o, value, at, err);
     case INTEGER: {
       long long v = strtoll(value, &end, 10);
-      if (end == value || *end || errno || v < o->least)
+      if (!is_decimal(value, end) || *end || errno || v < o->least)
         return o->least == INT64_MIN ? fv_fail(err, FV_EUSAGE, "--%s \"%s\": expected an integer", o->name, value)
                                      : fv_fail(err, FV_EUSAGE, "--%s \"%s\": expected an integer of at least %lld",
                                                o->name, value, (long long)o->least);
@@ -150,8 +156,16 @@ static fv_status parse_value(const option *o, const char *value, void *at, fv_er
     }
     case REAL: {
       double v = strtod(value, &end);
-      if (end == value || *end || !isfinite(v))
+      if (!is_decimal(value, end) || *end || !isfinite(v))
         return fv_fail(err, FV_EUSAGE, "--%s \"%s\": expected a number", o->name, value);
+      *(double *)at = v;
+      return FV_OK;
+    }
+    case PERCENT: {
+      double v = strtod(value, &end);
+      bool sign = end != value && strcmp(end, "%") == 0;
+      if (!is_decimal(value, end) || end[sign] || !(v >= 0.0 && v <= 100.0))
+        return fv_fail(err, FV_EUSAGE, "--%s \"%s\": expected 0 to 100 percent", o->name, value);
       *(double *)at = v;
       return FV_OK;
     }
@@ -202,8 +216,12 @@ fv_status options_parse(const cli_command *c, int argc, char **argv, cli_args *o
                     .labels = "pieces"};
   for (int i = 0; i < argc; i++) {
     fv_status st = FV_OK;
+    if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) return out->topic = c->name, FV_OK;
     if (strncmp(argv[i], "--", 2) == 0 && argv[i][2])
       st = parse_option(c, argc, argv, &i, seen, out, err);
+    else if (argv[i][0] == '-')
+      st = fv_fail(err, FV_EUSAGE, "unknown option %s; options start with --, and `fovea help %s` lists them", argv[i],
+                   c->name);
     else if (c->takes_model && !out->model)
       out->model = argv[i];
     else if (c == &command_help && !out->topic)
@@ -229,7 +247,7 @@ void options_describe(const cli_command *c, FILE *out, bool roff) {
     if (!takes(c, o->name)) continue;
     snprintf(left, sizeof left, "--%s%s%s", o->name, o->arg ? " " : "", o->arg ? o->arg : "");
     if (roff)
-      fprintf(out, ".TP\n.B \\-\\-%s%s%s\n%s\n", o->name, o->arg ? " " : "", o->arg ? o->arg : "", o->help);
+      fputs(".TP\n.B ", out), roff_text(out, left), roff_text(out, o->help);
     else
       fprintf(out, "  %-26s %s\n", left, o->help);
   }

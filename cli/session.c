@@ -13,13 +13,16 @@
 static volatile sig_atomic_t interrupted;
 
 static void on_interrupt(int signal_number) {
+  (void)signal_number;
   interrupted = 1;
-  signal(signal_number, SIG_DFL); /* a second one ends the program at once */
 }
 
 void session_catch_interrupts(void) {
-  signal(SIGINT, on_interrupt);
-  signal(SIGTERM, on_interrupt);
+  /* Reads are not restarted, so that waiting for standard input ends; a second signal ends the program at once. */
+  struct sigaction stop = {.sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND};
+  sigemptyset(&stop.sa_mask);
+  sigaction(SIGINT, &stop, NULL);
+  sigaction(SIGTERM, &stop, NULL);
   signal(SIGPIPE, SIG_IGN); /* a closed pipe is a write error with its own sentence */
 }
 
@@ -30,15 +33,29 @@ static bool is_folder(const char *path) {
   return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
+/* A folder's name is taken, but only a checkpoint is a model. */
+static fv_status check_model(cli_session *s) {
+  char config[sizeof s->path + 16];
+  snprintf(config, sizeof config, "%s/config.json", s->path);
+  if (access(config, F_OK) == 0) return FV_OK;
+  return fv_fail(
+      &s->err, FV_ENOTFOUND,
+      "%s: the folder has no config.json; expected a Hugging Face checkpoint: config.json, weights, tokenizer",
+      s->path);
+}
+
 /* A folder as it is given, or a name under $FOVEA_MODELS or among the installed models. */
 static fv_status find_model(cli_session *s) {
   const char *name = s->args->model, *places[] = {getenv("FOVEA_MODELS"), FV_MODELS_INSTALLED, FV_MODELS_SOURCE};
-  if (is_folder(name)) return snprintf(s->path, sizeof s->path, "%s", name), FV_OK;
+  if (strlen(name) + 64 > sizeof s->path) return fv_fail(&s->err, FV_EUSAGE, "the model's path is too long");
+  if (is_folder(name)) return snprintf(s->path, sizeof s->path, "%s", name), check_model(s);
   for (size_t i = 0; i < sizeof places / sizeof *places && !strchr(name, '/'); i++) {
     if (!places[i]) continue;
     snprintf(s->path, sizeof s->path, "%s/%s", places[i], name);
-    if (is_folder(s->path)) return FV_OK;
+    if (is_folder(s->path)) return check_model(s);
   }
+  if (access(name, F_OK) == 0)
+    return fv_fail(&s->err, FV_ENOTFOUND, "%s: is a file; expected the checkpoint's folder", name);
   return fv_fail(&s->err, FV_ENOTFOUND,
                  "%s: no such model folder, and no model of that name under $FOVEA_MODELS or among the installed ones",
                  name);
@@ -76,6 +93,32 @@ fv_status session_open(cli_session *s) {
       break;
     }
   return FV_OK;
+}
+
+/* Addresses end where selectors or further words begin. */
+void session_note_alias(const cli_session *s, const char *address) {
+  char head[256], name[256];
+  const char *tool;
+  size_t n = strcspn(address, "#@: ");
+  if (n >= sizeof head) return;
+  memcpy(head, address, n), head[n] = '\0';
+  if (fv_address_canonical(s->model, head, name, sizeof name, &tool, NULL) == FV_OK && tool)
+    fprintf(stderr, "fovea: %s is %s (%s)\n", head, name, tool);
+}
+
+void session_note_aliases(const cli_session *s) {
+  const cli_args *a = s->args;
+  for (size_t i = 0; i < a->do_.count; i++) {
+    const char *at = a->do_.items[i] + strcspn(a->do_.items[i], " "), *from = strstr(at, " from ");
+    session_note_alias(s, at + strspn(at, " "));
+    if (from) session_note_alias(s, from + 6 + strspn(from + 6, " "));
+  }
+  for (size_t i = 0; i < a->read.count; i++) session_note_alias(s, a->read.items[i]);
+  for (size_t i = 0; i < a->restore.count; i++) session_note_alias(s, a->restore.items[i]);
+  for (size_t i = 0; i < a->corrupt.count; i++) {
+    const char *at = strchr(a->corrupt.items[i], '@');
+    if (at) session_note_alias(s, at + 1);
+  }
 }
 
 void session_input_options(const cli_session *s, fv_input_options *o) {

@@ -11,14 +11,18 @@ static const char *corruption(const trace_run *r, size_t i) {
 }
 
 /* Sums over samples may be divided by another number, as the original averages were. */
-static double average(const trace_run *r, const fv_trace_map *m, double value) {
+static double rescaled(const trace_run *r, int64_t count, double value) {
   int64_t divisor = r->s->args->avg_divisor;
-  return divisor ? value * (double)m->samples / (double)divisor : value;
+  return divisor ? value * (double)count / (double)divisor : value;
+}
+
+static double average(const trace_run *r, const fv_trace_map *m, double value) {
+  return rescaled(r, m->samples, value);
 }
 
 static double cell(const trace_run *r, const fv_trace_map *m, int64_t i) {
   const char *what = r->s->args->value;
-  if (strcmp(what, "normalised") == 0) return average(r, m, m->normalised[i]);
+  if (strcmp(what, "normalised") == 0) return rescaled(r, m->samples - m->flat, m->normalised[i]);
   if (strcmp(what, "difference") == 0) return average(r, m, m->prob[i]) - average(r, m, m->low);
   return average(r, m, m->prob[i]);
 }
@@ -214,7 +218,7 @@ static fv_status npz_site(const trace_run *r, fv_npz *z, const fv_trace_map *m, 
 
 static fv_status write_npz(const trace_run *r) {
   fv_npz *z = NULL;
-  fv_status st = fv_npz_open(r->s->args->npz, &z, &r->s->err);
+  fv_status st = fv_npz_open(r->npz, &z, &r->s->err);
   bool first = true;
   for (size_t i = 0; i < r->result.nmaps && !st; i++) {
     const fv_trace_map *m = &r->result.maps[i];
@@ -333,7 +337,7 @@ static fv_status draw(const trace_run *r) {
   bool terminal =
       !a->json && (strcmp(a->show, "always") == 0 ||
                    (strcmp(a->show, "auto") == 0 && isatty(STDOUT_FILENO) && !(a->csv && strcmp(a->csv, "-") == 0)));
-  if (!a->plot && !terminal) return FV_OK;
+  if (!r->plot && !terminal) return FV_OK;
   panel *panels = calloc(r->result.nmaps + 1, sizeof *panels);
   fv_heatmap *maps = calloc(r->result.nmaps + 1, sizeof *maps);
   size_t n = 0;
@@ -356,7 +360,7 @@ static fv_status draw(const trace_run *r) {
   snprintf(title, sizeof title, "%s %s", n ? r->result.maps[0].stack : "", n ? r->result.maps[0].site : "");
   if (r->options->nrestore == 1 && n > 1) o.title = title; /* the panels' own titles then say only what differs */
   o.colors = colors, o.vmin = vmin, o.vmax = (float)a->vmax, o.serif = a->serif;
-  if (!st && a->plot) st = fv_plot_write(a->plot, n, maps, &o, &r->s->err);
+  if (!st && r->plot) st = fv_plot_write(r->plot, n, maps, &o, &r->s->err);
   for (size_t i = 0; panels && i < n; i++) panel_release(&panels[i]);
   free(panels), free(maps);
   return st;
@@ -364,7 +368,7 @@ static fv_status draw(const trace_run *r) {
 
 fv_status trace_output(trace_run *r) {
   const cli_args *a = r->s->args;
-  fv_status st = a->npz ? write_npz(r) : FV_OK;
+  fv_status st = r->npz ? write_npz(r) : FV_OK;
   if (!st) st = draw(r);
   if (st) return st;
   if (a->json) return print_json(r);

@@ -9,6 +9,7 @@ typedef struct trace_run {
   const fv_trace_options *options;
   fv_trace_result result;
   fv_samples samples;
+  const char *npz, *plot;  /* where to write them, or NULL */
   int64_t traced, matched; /* samples traced, and those whose answer is the table's */
 } trace_run;
 

@@ -43,6 +43,10 @@ int64_t fv_selection_last_row(const fv_selection *s);
 /* All selections that an address means, in plan order: one per layer. Release each, then free(*out). */
 fv_status fv_address_resolve(const fv_model *model, const fv_input *input, const char *address, fv_selection **out,
                              size_t *count, fv_error *err);
+/* The canonical form of an address as it was typed, selectors kept. *tool names the tool whose name it was
+ * ("transformers", "pyvene", "NOTICE"), or is NULL when it is fovea's own; a constant. */
+fv_status fv_address_canonical(const fv_model *model, const char *address, char *out, size_t size, const char **tool,
+                               fv_error *err);
 /* The rows of a stack that a ROWS list means. *rows is malloc'ed, in the order named. */
 fv_status fv_rows_parse(const fv_input *input, const char *stack, const char *text, int64_t **rows, int64_t *count,
                         fv_error *err);

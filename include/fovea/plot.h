@@ -53,6 +53,9 @@ void fv_plot_defaults(fv_plot_options *options);
 fv_status fv_plot_write(const char *path, size_t panels, const fv_heatmap *maps, const fv_plot_options *options,
                         fv_error *err);
 
+/* Says before the numbers are there whether fv_plot_write will take this name and these colours: its FV_EUSAGE. */
+fv_status fv_plot_check(const char *path, const char *colors, fv_error *err);
+
 typedef enum fv_terminal_depth { FV_TERMINAL_PLAIN, FV_TERMINAL_256, FV_TERMINAL_TRUE } fv_terminal_depth;
 
 typedef struct fv_terminal_options {

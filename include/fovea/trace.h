@@ -47,9 +47,10 @@ typedef struct fv_trace_map {
   int64_t *layers;    /* [cols] */
   char **labels;      /* [rows] */
   double *prob;       /* [rows, cols] probability of the answer */
-  double *normalised; /* [rows, cols] mean of (prob - low) / (high - low) */
+  double *normalised; /* [rows, cols] mean of (prob - low) / (high - low) over what is not flat; NaN: all is */
   double low, high;   /* probability in the corrupted and in the clean run */
   int64_t samples;
+  int64_t flat; /* of these, samples and draws whose clean and corrupted probability are equal */
 } fv_trace_map;
 
 typedef struct fv_trace_result {

@@ -25,7 +25,7 @@ static bool same(const fv_trace_map *a, const fv_trace_map *b) {
 static fv_status map_new(const fv_trace_map *like, const char *const *labels, fv_trace_map *m, fv_error *err) {
   size_t cells = (size_t)(like->rows * like->cols);
   *m = *like;
-  m->samples = 0, m->low = m->high = 0.0;
+  m->samples = m->flat = 0, m->low = m->high = 0.0;
   m->layers = fv_alloc((size_t)m->cols, sizeof *m->layers), m->labels = fv_alloc((size_t)m->rows, sizeof *m->labels);
   m->prob = fv_alloc(cells, sizeof *m->prob), m->normalised = fv_alloc(cells, sizeof *m->normalised);
   bool good = m->layers && m->labels && m->prob && m->normalised;
@@ -62,13 +62,18 @@ fv_status fv_trace_map_find(fv_trace_result *r, const fv_trace_map *like, const 
 }
 
 void fv_trace_map_add(fv_trace_map *m, const float *prob, double low, double high) {
-  double old = (double)m->samples, now = old + 1.0;
+  double old = (double)m->samples, now = old + 1.0, counted = (double)(m->samples - m->flat);
+  bool flat = high == low;
   for (int64_t i = 0; i < m->rows * m->cols; i++) {
     double share = (prob[i] - low) / (high - low);
     m->prob[i] = (m->prob[i] * old + prob[i]) / now;
-    m->normalised[i] = high == low ? NAN : (m->normalised[i] * old + share) / now;
+    if (!flat)
+      m->normalised[i] = counted > 0.0 ? (m->normalised[i] * counted + share) / (counted + 1.0) : share;
+    else if (m->samples == m->flat)
+      m->normalised[i] = NAN;
   }
   m->low = (m->low * old + low) / now;
   m->high = (m->high * old + high) / now;
   m->samples++;
+  m->flat += flat;
 }

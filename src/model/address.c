@@ -23,6 +23,7 @@ typedef struct target {
   const char *layers; /* [nlayers], a view into the text */
   size_t nlayers;
   bool layered;
+  const char *tool; /* whose name it was; NULL: fovea's own */
 } target;
 
 static fv_status bad(const char *address, fv_error *err, const char *why) {
@@ -95,6 +96,7 @@ static bool alias_matches(const fv_alias *a, const char *s, size_t n, target *t)
     if (!is_layers(t->layers, t->nlayers)) return false;
   }
   t->layered = mark != NULL;
+  t->tool = a->origin;
   return copy_text(t->stack, sizeof t->stack, a->stack, strlen(a->stack)) &&
          copy_text(t->site, sizeof t->site, a->site, strlen(a->site));
 }
@@ -112,9 +114,10 @@ static bool any_site(const fv_plan *p, const target *t) {
 
 static fv_status find_target(const fv_model *m, const parts *p, target *t, fv_error *err) {
   const char *address = p->shown;
+  *t = (target){0};
   bool form = canonical(p->head, p->nhead, t);
   if (form && any_site(m->plan, t)) return FV_OK;
-  target other_tools;
+  target other_tools = {0};
   for (const fv_alias *a = m->plan->aliases; a && a->pattern; a++)
     if (alias_matches(a, p->head, p->nhead, &other_tools)) return *t = other_tools, FV_OK;
   if (!form) return bad(address, err, memchr(p->head, '.', p->nhead) ? "a part is empty or too long" : "it has no dot");
@@ -135,6 +138,22 @@ static fv_status find_target(const fv_model *m, const parts *p, target *t, fv_er
                  !other       ? ""
                  : t->layered ? " without a layer"
                               : " in a layer");
+}
+
+fv_status fv_address_canonical(const fv_model *m, const char *address, char *out, size_t size, const char **tool,
+                               fv_error *err) {
+  parts p;
+  target t;
+  fv_status st = fv_check_text("address", address, err);
+  if (!st) st = split(address, &p, err);
+  if (!st) st = find_target(m, &p, &t, err);
+  if (st) return st;
+  int n = snprintf(out, size, "%s%s%.*s.%s%s", t.stack, t.layered ? "." : "", t.layered ? (int)t.nlayers : 0,
+                   t.layered ? t.layers : "", t.site, address + p.nhead);
+  if (n < 0 || (size_t)n >= size)
+    return fv_fail(err, FV_EUSAGE, "address \"%s\": its canonical form is too long", p.shown);
+  *tool = t.tool;
+  return FV_OK;
 }
 
 void fv_selection_release(fv_selection *s) {

@@ -87,7 +87,10 @@ static fv_status add_numbers(list_parser *p) {
       if (!parse_number(p, &hi)) return malformed(p, "the end of a range");
     }
   }
-  if (lo < 0 || hi < lo || hi >= p->limit)
+  if (hi < lo)
+    return fv_fail(p->err, FV_ENOTFOUND, "%s: the range \"%.*s\" ends before it begins", p->what,
+                   fv_shown(start, (size_t)(p->at - start)), start);
+  if (lo < 0 || hi >= p->limit)
     return fv_fail(p->err, FV_ENOTFOUND, "%s: \"%.*s\" is outside 0..%lld", p->what,
                    fv_shown(start, (size_t)(p->at - start)), start, (long long)p->limit - 1);
   add(p, lo, hi + 1);

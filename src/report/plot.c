@@ -228,3 +228,11 @@ fv_status fv_plot_write(const char *path, size_t panels, const fv_heatmap *maps,
   fv_fonts_free(fonts);
   return st;
 }
+
+fv_status fv_plot_check(const char *path, const char *colors, fv_error *err) {
+  fv_picture format;
+  uint8_t table[256][3];
+  bool diverging;
+  fv_status st = fv_picture_of(path, &format, err);
+  return st ? st : fv_colors_table(colors, table, &diverging, err);
+}
