@@ -66,7 +66,7 @@ typedef struct cli_command {
   const char *name, *summary, *details;
   bool takes_model;
   const char *default_model; /* NULL: the model must be named */
-  const char *options; /* names, separated by spaces */
+  const char *options;       /* names, separated by spaces */
   fv_status (*run)(cli_session *s);
 } cli_command;
 
