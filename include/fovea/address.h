@@ -29,7 +29,7 @@ typedef struct fv_selection {
   bool all_rows;          /* no @ROWS was given */
   int64_t nheads, *heads; /* selected heads, in the order named; 0: the site has no head structure */
   bool all_heads;
-  int64_t head_width; /* floats of one head in a row (0 for scores and pattern: as many as there are keys) */
+  int64_t head_width; /* floats of one head in a row; for scores and pattern the number of keys */
   int64_t nspans;     /* features within a head (or within the row where there are no heads) */
   fv_span *spans;
   bool all_features;

@@ -42,7 +42,7 @@ fv_status fv_wave_new(const fv_model *model, const fv_wave_options *options, fv_
 void fv_wave_free(fv_wave *wave);
 
 /* parent -1: a root, which needs an input. input NULL: the parent's. Runs are numbered from 0 in the order of the
- * calls. */
+ * calls. An input that gives a site with an inherited edit another number of rows or keys is FV_EUSAGE. */
 fv_status fv_wave_run(fv_wave *wave, int parent, const fv_input *input, int *run, fv_error *err);
 int fv_wave_runs(const fv_wave *wave);
 const fv_model *fv_wave_model(const fv_wave *wave);
@@ -74,7 +74,8 @@ typedef struct fv_op_info {
 } fv_op_info;
 fv_op_info fv_op_list(int index);
 
-/* Reads a selection of a run into out: [nrows, width] floats; for scores and pattern a row is [heads, keys]. */
+/* Reads a selection of a run into out: [nrows, width] floats; for scores and pattern a row is [heads, keys].
+ * A key that the row does not see has the score -INFINITY and the weight 0, and no edit changes that. */
 fv_status fv_wave_read(fv_wave *wave, int run, const fv_selection *what, float *out, fv_error *err);
 
 /* Calls back with the logits [V] of the answer stack's last row. A run without a parent is read
@@ -92,6 +93,7 @@ typedef struct fv_cost {
   size_t memory;     /* peak bytes of activations */
   size_t weights;    /* bytes of packed weights that will be needed */
 } fv_cost;
+/* Of a wave that generates, ask before computing it. */
 fv_status fv_wave_cost(fv_wave *wave, fv_cost *out, fv_error *err);
 /* Per step of the plan, with reach and need over all runs; one line each in *text (malloc'ed). */
 fv_status fv_wave_explain(fv_wave *wave, char **text, fv_error *err);

@@ -219,8 +219,8 @@ static int compare_values(const fv_model *m, const random_inputs *in, uint64_t s
   const fv_plan *p = m->plan;
   float **data = fv_alloc((size_t)(p->nsites * r.nruns), sizeof *data);
   int differ = 0;
+  while (w->nreads > 0) fv_read_release(&w->reads[--w->nreads]);
   for (int run = 0; run < r.nruns; run++) {
-    w->nreads = 0;
     for (int i = 0; i < p->nsites; i++) {
       fv_site_info info;
       fv_selection *s;
@@ -249,8 +249,7 @@ static int compare_values(const fv_model *m, const random_inputs *in, uint64_t s
                            run, (long long)t);
       }
     }
-    for (int i = 0; i < w->nreads; i++) fv_read_release(&w->reads[i]);
-    w->nreads = 0;
+    while (w->nreads > 0) fv_read_release(&w->reads[--w->nreads]);
   }
   for (int i = 0; i < p->nsites * r.nruns; i++) free(data[i]);
   free(data);

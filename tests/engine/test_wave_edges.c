@@ -235,6 +235,8 @@ static void an_overwritten_replacement(void **state) {
   float *a = read_at(w, child, plain, "text_encoder.final", &n),
         *b = read_at(w, twice, plain, "text_encoder.final", &m);
   compute_and_compare(w, child, a, n);
+  for (int step = 0; step < model->plan->nsteps; step++)
+    for (int64_t i = 0; i < w->slots[step].nentries; i++) assert_int_not_equal(w->slots[step].entries[i].run, source);
   float *kept = malloc((size_t)m * sizeof *kept);
   memcpy(kept, b, (size_t)m * sizeof *kept);
   OK(fv_run_full(w, twice, NULL, NULL, ERR));
