@@ -163,7 +163,7 @@ static fv_status read_logits(void *user, int run, const float *logits, int64_t V
         if (logits[v] > logits[t->answer]) t->answer = (int32_t)v;
     }
     fv_probabilities(logits, V, t->clean_p);
-    t->high = t->clean_p[t->answer];
+    t->high = (float)t->clean_p[t->answer]; /* float32 as every cell is, so that equal runs have equal numbers */
     return FV_OK;
   }
   fv_metrics m;
