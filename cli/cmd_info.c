@@ -86,7 +86,9 @@ static void stack_text(FILE *out, const fv_stack_info *k) {
             (long long)k->heads, (long long)k->head_width, (long long)k->mlp_width);
   if (k->layers && k->rows) fprintf(out, ", %lld rows", (long long)k->rows);
   if (k->layers && !k->rows) fprintf(out, ", up to %lld rows", (long long)k->max_rows);
-  if (!k->layers) fprintf(out, " %lld logits", (long long)k->vocabulary);
+  if (!k->layers && k->vocabulary) fprintf(out, " %lld logits", (long long)k->vocabulary);
+  if (!k->layers && !k->vocabulary)
+    fprintf(out, " %lld rows, width %lld, mlp %lld", (long long)k->rows, (long long)k->width, (long long)k->mlp_width);
   fputc('\n', out);
 }
 

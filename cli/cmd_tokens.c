@@ -96,8 +96,8 @@ static void print_row(const char *stack, const fv_row_info *row, FILE *out) {
   fprintf(out, "%-13s %5lld %8s  %-16s %s\n", stack, (long long)row->row, id, row->piece, row->name);
 }
 
-/* "image" holds the grid and its rows in the stack that reads the picture. */
-static void json_grid(json_out *j, const fv_input *in, const char *stack, int64_t T) {
+/* "image" holds the grid and its rows in the last stack that has them: where the text is, for models that splice. */
+static void json_grid(json_out *j, const fv_input *in, const char *stack, int64_t first, int64_t last) {
   int64_t down, across;
   if (!fv_input_grid(in, &down, &across) || !stack) {
     json_text(j, "image", NULL);
@@ -109,8 +109,8 @@ static void json_grid(json_out *j, const fv_input *in, const char *stack, int64_
   json_int(j, NULL, across);
   json_end(j, ']');
   json_begin(j, "rows", '[');
-  json_int(j, NULL, T - down * across);
-  json_int(j, NULL, T - 1);
+  json_int(j, NULL, first);
+  json_int(j, NULL, last);
   json_end(j, ']');
   json_end(j, '}');
 }
@@ -118,7 +118,7 @@ static void json_grid(json_out *j, const fv_input *in, const char *stack, int64_
 static fv_status map(cli_session *s, const fv_input *in) {
   json_out j = {.f = s->out};
   const char *question = fv_model_question_stack(s->model), *picture = NULL;
-  int64_t T = question ? fv_input_rows(in, question) : 0, picture_rows = 0;
+  int64_t T = question ? fv_input_rows(in, question) : 0, first = 0, last = 0;
   fv_row_info row;
   if (s->args->json) {
     json_begin(&j, NULL, '{');
@@ -137,7 +137,10 @@ static fv_status map(cli_session *s, const fv_input *in) {
     for (int64_t i = 0; i < n; i++) {
       fv_status st = fv_input_row(in, stack.name, i, &row, &s->err);
       if (st) return st;
-      if (strncmp(row.name, "image[", 6) == 0) picture = stack.name, picture_rows = n;
+      if (strncmp(row.name, "image[", 6) == 0) {
+        if (picture != stack.name) picture = stack.name, first = i;
+        last = i;
+      }
       if (!s->args->json) {
         print_row(stack.name, &row, s->out);
         continue;
@@ -156,7 +159,7 @@ static fv_status map(cli_session *s, const fv_input *in) {
   }
   if (!s->args->json) return FV_OK;
   json_end(&j, ']');
-  json_grid(&j, in, picture, picture_rows);
+  json_grid(&j, in, picture, first, last);
   json_end(&j, '}');
   return FV_OK;
 }

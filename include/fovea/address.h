@@ -3,6 +3,7 @@
  * LAYERS, HEADS and FEATURES are comma lists of 12, -1, inclusive 3-7, or *; ROWS also knows names (cls, image, text,
  * last), image[r,c] and "word". Other tools' names (a transformers module path, pyvene's component, NOTICE's kind)
  * stand for STACK.LAYERS.SITE and are resolved to the canonical address. An address that matches nothing is an error.
+ * Without @ROWS an address means all rows; head.logits means the answer row, the last.
  * Lists keep their order, and name each thing once: @4,2 of one run can be written from @1,3 of another.
  * A selection is the part of one site that an address means for one input; it owns its arrays.
  */

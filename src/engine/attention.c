@@ -61,10 +61,10 @@ static void on_part(void *user, int64_t head, int64_t i, float *keys, int64_t S,
   const fv_attend_row *at = (const fv_attend_row *)user + i;
   const fv_pass *p = at->pass;
   const fv_run *run = &p->w->runs[at->run];
-  int64_t visible = p->w->model->plan->steps[at->step].causal ? at->row + 1 : S;
+  fv_span seen = fv_step_sees(&p->w->model->plan->steps[at->step], at->row, S);
   for (int c = 0; c < run->nchain; c++)
     if (run->chain[c]->step == at->step && run->chain[c]->part == part)
-      fv_edit_keys(run->chain[c], at->row, head, keys, visible);
+      fv_edit_keys(run->chain[c], at->row, head, keys, seen);
   int64_t lo = 0, hi = p->ntaps;
   while (lo < hi) {
     int64_t mid = (lo + hi) / 2;
@@ -78,9 +78,9 @@ static void on_part(void *user, int64_t head, int64_t i, float *keys, int64_t S,
     const fv_tap *t = &p->taps[lo];
     if (t->part != part) continue;
     if (t->read)
-      fv_read_keys(t->read, t->index, head, keys, visible);
+      fv_read_keys(t->read, t->index, head, keys, seen);
     else
-      fv_edit_take_keys(t->edit, t->index, head, keys, visible);
+      fv_edit_take_keys(t->edit, t->index, head, keys, seen);
   }
 }
 
@@ -150,10 +150,13 @@ static void fill_table(const fv_pass *p, const fv_step *s, int run, int64_t S, i
     for (int64_t i = 0; i < n; i++) rows[i] = (int32_t)(t + i);
     fv_resolve(p->w, s->in[1], run, rows, n, p->keys + at + t);
     fv_resolve(p->w, s->in[2], run, rows, n, p->values + at + t);
-    for (int64_t i = at + t; i < at + t + n; i++) {
-      if (!p->keys[i]) p->keys[i] = p->keys[at];
-      if (!p->values[i]) p->values[i] = p->values[at];
-    }
+  }
+  int64_t some_key = at, some_value = at;
+  while (some_key < at + S - 1 && !p->keys[some_key]) some_key++;
+  while (some_value < at + S - 1 && !p->values[some_value]) some_value++;
+  for (int64_t i = at; i < at + S; i++) {
+    if (!p->keys[i]) p->keys[i] = p->keys[some_key];
+    if (!p->values[i]) p->values[i] = p->values[some_value];
   }
 }
 
@@ -180,7 +183,8 @@ fv_status fv_attention_compute(fv_pass *p, int step, fv_error *err) {
       used += S;
     }
     for (int64_t k = 0; k < e->computed; k++) {
-      p->visible[at + k] = s->causal ? p->row[at + k] + 1 : S;
+      fv_span seen = fv_step_sees(s, p->row[at + k], S);
+      p->first_key[at + k] = seen.lo, p->visible[at + k] = seen.hi;
       p->rows[at + k] = (fv_attend_row){p, step, e->run, p->row[at + k]};
     }
     if (run == before && !sourced) {
@@ -192,6 +196,7 @@ fv_status fv_attention_compute(fv_pass *p, int step, fv_error *err) {
                                                .k = p->keys + p->table_of[run],
                                                .v = p->values + p->table_of[run],
                                                .visible = p->visible + at,
+                                               .first = s->window > 0 ? p->first_key + at : NULL,
                                                .z = slot->data + at * s->width,
                                                .user = p->rows + at};
     }

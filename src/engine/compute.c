@@ -67,6 +67,14 @@ static void gather_rows(fv_pass *p, int step) {
     if (rule == FV_RULE_SHIFT)
       for (int64_t k = 0; k < n; k++)
         p->in[0][at + k] = p->row[at + k] > 0 ? resolve_row(w, s->in[0], e->run, p->row[at + k] - 1) : NULL;
+    if (rule == FV_RULE_SKIP)
+      for (int64_t k = 0; k < n; k++) p->in[0][at + k] = resolve_row(w, s->in[0], e->run, p->row[at + k] + 1);
+    if (rule == FV_RULE_SPLICE)
+      for (int64_t k = 0; k < n; k++) {
+        int64_t from = fv_input_spliced(run->input, s->space, p->row[at + k]);
+        p->in[0][at + k] = from < 0 ? resolve_row(w, s->in[0], e->run, p->row[at + k])
+                                    : resolve_row(w, s->in[1], e->run, (int32_t)from);
+      }
     at += n;
   }
 }
@@ -156,7 +164,8 @@ static fv_status compute_step(fv_pass *p, int step, fv_error *err) {
 
 static void pass_release(fv_pass *p) {
   for (int k = 0; k < 3; k++) free(p->in[k]);
-  free(p->row), free(p->run), free(p->id), free(p->visible), free(p->scratch), free(p->read_first), free(p->reads);
+  free(p->row), free(p->run), free(p->id), free(p->visible), free(p->first_key), free(p->scratch), free(p->read_first),
+      free(p->reads);
   fv_attention_release(p);
 }
 
@@ -181,9 +190,10 @@ static fv_status pass_prepare(fv_pass *p, fv_error *err) {
   for (int k = 0; k < 3; k++) p->in[k] = fv_alloc((size_t)most, sizeof *p->in[k]);
   p->row = fv_alloc((size_t)most, sizeof *p->row), p->run = fv_alloc((size_t)most, sizeof *p->run);
   p->id = fv_alloc((size_t)most, sizeof *p->id), p->visible = fv_alloc((size_t)most, sizeof *p->visible);
+  p->first_key = fv_alloc((size_t)most, sizeof *p->first_key);
   p->scratch = fv_alloc_aligned(1, fv_step_scratch(w->model));
-  if (!p->in[0] || !p->in[1] || !p->in[2] || !p->row || !p->run || !p->id || !p->visible || !p->scratch ||
-      !index_reads(p))
+  if (!p->in[0] || !p->in[1] || !p->in[2] || !p->row || !p->run || !p->id || !p->visible || !p->first_key ||
+      !p->scratch || !index_reads(p))
     return fv_fail(err, FV_ENOMEM, "no memory for %lld rows", (long long)most);
   return fv_attention_prepare(p, err);
 }

@@ -52,32 +52,33 @@ void fv_edit_row(const fv_edit *e, int64_t t, float *x, const float *source) {
   }
 }
 
-void fv_edit_keys(const fv_edit *e, int64_t t, int64_t head, float *keys, int64_t visible) {
+void fv_edit_keys(const fv_edit *e, int64_t t, int64_t head, float *keys, fv_span seen) {
   int64_t h = e->head_index[head];
   if (h < 0 || !writes_row(e, t)) return;
   if (e->every_key && t >= e->T) { /* such an operation wants no values */
-    e->op->apply(e, keys, NULL, visible);
+    e->op->apply(e, keys + seen.lo, NULL, seen.hi - seen.lo);
     return;
   }
   const float *v = e->source_values ? e->source_values + e->value_row[t] * e->width : row_values(e, t);
   if (v) v += h * (e->width / e->nheads);
   for (int i = 0; i < e->nspans; i++) {
-    int64_t lo = e->spans[i].lo, hi = e->spans[i].hi < visible ? e->spans[i].hi : visible;
-    if (lo < hi) e->op->apply(e, keys + lo, v, hi - lo);
-    if (v) v += e->spans[i].hi - lo;
+    fv_span s = e->spans[i];
+    int64_t lo = s.lo > seen.lo ? s.lo : seen.lo, hi = s.hi < seen.hi ? s.hi : seen.hi;
+    if (lo < hi) e->op->apply(e, keys + lo, v ? v + (lo - s.lo) : NULL, hi - lo);
+    if (v) v += s.hi - s.lo;
   }
 }
 
-void fv_keys_copy(const fv_span *spans, int nspans, fv_part part, const float *keys, int64_t visible, float *out) {
+void fv_keys_copy(const fv_span *spans, int nspans, fv_part part, const float *keys, fv_span seen, float *out) {
   float masked = part == FV_PART_SCORES ? -INFINITY : 0.0f;
   for (int i = 0; i < nspans; i++)
-    for (int64_t s = spans[i].lo; s < spans[i].hi; s++) *out++ = s < visible ? keys[s] : masked;
+    for (int64_t s = spans[i].lo; s < spans[i].hi; s++) *out++ = s >= seen.lo && s < seen.hi ? keys[s] : masked;
 }
 
-void fv_edit_take_keys(const fv_edit *e, int64_t index, int64_t head, const float *keys, int64_t visible) {
+void fv_edit_take_keys(const fv_edit *e, int64_t index, int64_t head, const float *keys, fv_span seen) {
   int64_t h = e->take_head[head];
   if (h < 0) return;
-  fv_keys_copy(e->source_spans, e->nsource_spans, e->part, keys, visible,
+  fv_keys_copy(e->source_spans, e->nsource_spans, e->part, keys, seen,
                e->source_values + index * e->width + h * (e->width / e->nheads));
 }
 

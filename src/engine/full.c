@@ -75,14 +75,14 @@ static fv_status run_sources(full *f, fv_error *err) {
 static void on_part(void *user, int64_t head, int64_t i, float *keys, int64_t S, fv_part part) {
   const full_row *at = (const full_row *)user + i;
   const full *f = at->f;
-  int64_t visible = f->w->model->plan->steps[at->step].causal ? at->row + 1 : S;
+  fv_span seen = fv_step_sees(&f->w->model->plan->steps[at->step], at->row, S);
   for (int c = 0; c < f->run->nchain; c++)
     if (f->run->chain[c]->step == at->step && f->run->chain[c]->part == part)
-      fv_edit_keys(f->run->chain[c], at->row, head, keys, visible);
+      fv_edit_keys(f->run->chain[c], at->row, head, keys, seen);
   for (int k = 0; k < f->w->nreads && f->deliver; k++) {
     fv_read *r = &f->w->reads[k];
     for (int64_t n = 0; r->run == f->index && r->step == at->step && r->part == part && n < r->nrows; n++)
-      if (r->rows[n] == at->row) fv_read_keys(r, n, head, keys, visible);
+      if (r->rows[n] == at->row) fv_read_keys(r, n, head, keys, seen);
   }
   /* Edits of other runs that copy this run's scores or pattern. */
   for (int k = 0; k < f->w->nedits; k++) {
@@ -90,7 +90,7 @@ static void on_part(void *user, int64_t head, int64_t i, float *keys, int64_t S,
     for (int64_t t = 0; e->source_values && e->source == f->index && e->step == at->step && e->part == part && t < e->T;
          t++)
       if (fv_rowset_has(e->rows, t) && e->source_row[t] == at->row)
-        fv_edit_take_keys(e, e->value_row[t], head, keys, visible);
+        fv_edit_take_keys(e, e->value_row[t], head, keys, seen);
   }
 }
 
@@ -107,19 +107,22 @@ static fv_status attend_alone(full *f, int step, float *y, fv_error *err) {
   const fv_step *s = &p->steps[step];
   int64_t T = rows_of(f, step), S = rows_of(f, s->in[1]);
   if (S == 0) return fv_fail(err, FV_EINTERNAL, "%s has nothing to attend to", p->stacks[s->stack].name);
-  int64_t *visible = fv_alloc((size_t)T, sizeof *visible);
+  int64_t *visible = fv_alloc((size_t)T, sizeof *visible), *first = fv_alloc((size_t)T, sizeof *first);
   full_row *rows = fv_alloc((size_t)T, sizeof *rows);
   const float **k = fv_alloc((size_t)S, sizeof *k), **v = fv_alloc((size_t)S, sizeof *v);
   void *scratch = fv_alloc_aligned(1, fv_attend_scratch(f->w->model->kernels, s->H, s->Dh, S));
-  fv_status st = visible && rows && k && v && scratch ? FV_OK : fv_fail(err, FV_ENOMEM, "no memory");
-  for (int64_t t = 0; t < T && !st; t++) visible[t] = s->causal ? t + 1 : S, rows[t] = (full_row){f, step, (int)t};
+  fv_status st = visible && first && rows && k && v && scratch ? FV_OK : fv_fail(err, FV_ENOMEM, "no memory");
+  for (int64_t t = 0; t < T && !st; t++) {
+    fv_span seen = fv_step_sees(s, t, S);
+    first[t] = seen.lo, visible[t] = seen.hi, rows[t] = (full_row){f, step, (int)t};
+  }
   for (int64_t t = 0; t < S && !st; t++)
     k[t] = f->slot[s->in[1]] + t * p->steps[s->in[1]].width, v[t] = f->slot[s->in[2]] + t * p->steps[s->in[2]].width;
   fv_attend_group group = {
-      .n = T, .S = S, .q = f->pointers[0], .k = k, .v = v, .visible = visible, .z = y, .user = rows};
+      .n = T, .S = S, .q = f->pointers[0], .k = k, .v = v, .visible = visible, .first = first, .z = y, .user = rows};
   fv_attend_hook hook = {on_scores, on_pattern};
   if (!st) st = fv_attend(f->w->model->kernels, s->H, s->KV, s->Dh, s->scale, 1, &group, &hook, scratch, err);
-  free(visible), free(rows), free(k), free(v), free(scratch);
+  free(visible), free(first), free(rows), free(k), free(v), free(scratch);
   return st;
 }
 
@@ -130,10 +133,13 @@ static void set_pointers(full *f, int step) {
   for (int64_t t = 0; t < T; t++) {
     f->row[t] = (int32_t)t;
     for (int k = 0; k < fv_kind_inputs(s->kind); k++) {
-      int64_t from = fv_kind_rule(s->kind) == FV_RULE_ALL ? 0 : fv_kind_rule(s->kind) == FV_RULE_SHIFT ? t - 1 : t;
-      bool keys = fv_kind_rule(s->kind) == FV_RULE_ATTEND && k > 0; /* attend_alone looks them up */
-      f->pointers[k][t] = from < 0 || keys ? NULL : f->slot[s->in[k]] + from * p->steps[s->in[k]].width;
+      fv_rule rule = fv_kind_rule(s->kind);
+      int64_t from = rule == FV_RULE_ALL ? 0 : rule == FV_RULE_SHIFT ? t - 1 : rule == FV_RULE_SKIP ? t + 1 : t;
+      bool later = (rule == FV_RULE_ATTEND || rule == FV_RULE_SPLICE) && k > 0; /* looked up elsewhere */
+      f->pointers[k][t] = from < 0 || later ? NULL : f->slot[s->in[k]] + from * p->steps[s->in[k]].width;
     }
+    int64_t spliced = s->kind == FV_KIND_SPLICE ? fv_input_spliced(f->run->input, s->space, t) : -1;
+    if (spliced >= 0) f->pointers[0][t] = f->slot[s->in[1]] + spliced * p->steps[s->in[1]].width;
     if (s->kind == FV_KIND_PIXELS) f->pointers[0][t] = f->run->pixels;
   }
 }
@@ -162,12 +168,19 @@ static fv_status finish_alone(full *f, int step, float *y, fv_error *err) {
   return FV_OK;
 }
 
+static bool splices(const full *f, int space, int64_t T) {
+  bool any = false;
+  for (int64_t t = 0; t < T; t++) any |= fv_input_spliced(f->run->input, space, t) >= 0;
+  return any;
+}
+
 static fv_status step_alone(full *f, int step, fv_error *err) {
   const fv_model *m = f->w->model;
   const fv_step *s = &m->plan->steps[step];
   int64_t T = rows_of(f, step);
   bool inputs = true;
-  for (int k = 0; k < fv_kind_inputs(s->kind); k++) inputs &= f->slot[s->in[k]] != NULL;
+  for (int k = 0; k < fv_kind_inputs(s->kind); k++)
+    inputs &= f->slot[s->in[k]] != NULL || (s->kind == FV_KIND_SPLICE && k == 1 && !splices(f, s->space, T));
   if (T == 0 || !inputs) return FV_OK; /* no picture, or no text: the stack does not exist for this run */
   float *y = f->slot[step] = fv_alloc_aligned((size_t)(T * s->width), sizeof *y);
   if (!y) return fv_fail(err, FV_ENOMEM, "no memory");

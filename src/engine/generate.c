@@ -55,6 +55,18 @@ static fv_status decode_step(const fv_wave *before, const fv_generation *out, in
   return st ? st : fv_wave_compute(*next, NULL, err);
 }
 
+/* The family's limit, or as many ids as the positions of the longest run leave: the last one needs no row. */
+static int64_t room(const fv_wave *w, const int *runs, int64_t nruns) {
+  const fv_space *space = &w->model->plan->spaces[w->model->answer_space];
+  int64_t n = w->model->task.max_new;
+  for (int64_t i = 0; i < nruns && space->limit > 0; i++) {
+    bool known = runs[i] >= 0 && runs[i] < w->nruns;
+    int64_t left = known ? space->limit - w->runs[runs[i]].T[w->model->answer_space] + 1 : n;
+    if (left < n) n = left;
+  }
+  return n;
+}
+
 fv_status fv_wave_generate(fv_wave *w, const int *runs, int64_t nruns, int64_t max_new, fv_generation *out,
                            fv_error *err) {
   const fv_task *task = &w->model->task;
@@ -62,7 +74,7 @@ fv_status fv_wave_generate(fv_wave *w, const int *runs, int64_t nruns, int64_t m
     return fv_fail(err, FV_EUSAGE, "generation follows fv_wave_compute of a wave with options.generate");
   if (w->model->answer_space < 0)
     return fv_fail(err, FV_EUSAGE, "a %s model generates no text", w->model->family->name);
-  if (max_new <= 0) max_new = task->max_new;
+  if (max_new <= 0) max_new = room(w, runs, nruns);
   int *at = fv_alloc((size_t)nruns, sizeof *at);
   fv_wave **waves = fv_alloc((size_t)max_new, sizeof *waves);
   fv_status st = at && waves ? FV_OK : fv_fail(err, FV_ENOMEM, "no memory");

@@ -41,7 +41,8 @@ static fv_status check_planning(const fv_wave *w, fv_error *err) {
 /* Key rows that a computed row of this run attends to. */
 static int64_t keys_of(const fv_wave *w, const fv_step *s, const fv_entry *e, int64_t k) {
   if (s->kind != FV_KIND_ATTEND) return 0;
-  return s->causal ? e->row[k] + 1 : w->runs[e->run].T[w->model->plan->steps[s->in[1]].space];
+  fv_span seen = fv_step_sees(s, e->row[k], w->runs[e->run].T[w->model->plan->steps[s->in[1]].space]);
+  return seen.hi - seen.lo;
 }
 
 static double slot_flops(const fv_wave *w, int step) {
@@ -72,7 +73,7 @@ static double full_flops(const fv_wave *w, int run) {
 static size_t step_weights(const fv_model *m, int step) {
   const fv_step *s = &m->plan->steps[step];
   if (s->kind == FV_KIND_LINEAR) return (size_t)(s->width * (m->plan->steps[s->in[0]].width + 1)) * sizeof(float);
-  return s->kind == FV_KIND_LAYERNORM ? 2 * (size_t)s->width * sizeof(float) : 0;
+  return (s->kind == FV_KIND_LAYERNORM ? 2u : s->kind == FV_KIND_RMSNORM ? 1u : 0u) * (size_t)s->width * sizeof(float);
 }
 
 fv_status fv_wave_cost(fv_wave *w, fv_cost *out, fv_error *err) {

@@ -119,7 +119,28 @@ static void reach_attend(const fv_wave *w, const fv_step *s, int r, const fv_run
   if (!s->causal && w->runs[r].T[key_space] != parent->T[key_space]) fv_rowset_add_range(set, 0, T);
   int64_t a = fv_rowset_next(k, key_words, 0), b = fv_rowset_next(v, key_words, 0);
   int64_t first = a < 0 ? b : b < 0 ? a : a < b ? a : b;
-  if (first >= 0) fv_rowset_add_range(set, s->causal ? first : 0, T);
+  if (first >= 0 && s->window == 0) fv_rowset_add_range(set, s->causal ? first : 0, T);
+  for (int64_t i = 0; s->window > 0 && i < key_words; i++) { /* key t is seen by the rows t..t+window-1 */
+    fv_word changed = k[i] | v[i];
+    for (; changed; changed &= changed - 1) {
+      int64_t t = i * 64 + __builtin_ctzll(changed);
+      fv_rowset_add_range(set, t, t + s->window < T ? t + s->window : T);
+    }
+  }
+}
+
+/* A row may differ where another row stands in its place, or where the row that stands there differs. */
+static void reach_splice(const fv_wave *w, const fv_step *s, int r, const fv_run *run, const fv_run *parent,
+                         fv_word *set) {
+  const fv_plan *p = w->model->plan;
+  const fv_word *own = fv_wave_set(w, w->reach, s->in[0], r), *other = fv_wave_set(w, w->reach, s->in[1], r);
+  int64_t T = run->T[s->space], P = parent->T[s->space], rows = run->T[p->steps[s->in[1]].space];
+  bool moved = T != P && !p->spaces[s->space].causal;
+  for (int64_t t = 0; t < T; t++) {
+    int64_t mine = fv_input_spliced(run->input, s->space, t);
+    bool same = !moved && t < P && mine == fv_input_spliced(parent->input, s->space, t) && mine < rows;
+    if (!same || fv_rowset_has(mine < 0 ? own : other, mine < 0 ? t : mine)) fv_rowset_add(set, t);
+  }
 }
 
 static void reach_step(fv_wave *w, int step, int r) {
@@ -148,6 +169,13 @@ static void reach_step(fv_wave *w, int step, int r) {
         FV_ROWSET_EACH(t, in, in_words) fv_rowset_add(set, t + 1);
         break;
       }
+      case FV_RULE_SKIP: {
+        int64_t in_words = w->words[p->steps[s->in[0]].space];
+        const fv_word *in = fv_wave_set(w, w->reach, s->in[0], r);
+        FV_ROWSET_EACH(t, in, in_words) if (t > 0) fv_rowset_add(set, t - 1);
+        break;
+      }
+      case FV_RULE_SPLICE: reach_splice(w, s, r, run, parent, set); break;
       case FV_RULE_ALL:
         if (!fv_rowset_empty(fv_wave_set(w, w->reach, s->in[0], r), w->words[p->steps[s->in[0]].space]))
           fv_rowset_add_range(set, 0, T);
@@ -226,19 +254,37 @@ static void need_inputs(fv_wave *w, const fv_step *s, int r, const int32_t *rows
   }
   if (rule == FV_RULE_ATTEND) {
     int64_t S = s->causal ? rows[n - 1] + 1 : w->runs[r].T[p->steps[s->in[1]].space];
-    fv_rowset_add_range(fv_wave_set(w, w->need, s->in[1], r), 0, S);
-    fv_rowset_add_range(fv_wave_set(w, w->need, s->in[2], r), 0, S);
+    for (int k = 1; k < 3; k++) {
+      fv_word *keys = fv_wave_set(w, w->need, s->in[k], r);
+      if (s->window == 0) fv_rowset_add_range(keys, 0, S);
+      for (int64_t i = 0; s->window > 0 && i < n; i++)
+        fv_rowset_add_range(keys, rows[i] < s->window ? 0 : rows[i] - s->window + 1, rows[i] + 1);
+    }
+  }
+  if (rule == FV_RULE_SPLICE) {
+    fv_word *own = fv_wave_set(w, w->need, s->in[0], r), *other = fv_wave_set(w, w->need, s->in[1], r);
+    for (int64_t i = 0; i < n; i++) {
+      int64_t at = fv_input_spliced(w->runs[r].input, s->space, rows[i]);
+      fv_rowset_add(at < 0 ? own : other, at < 0 ? rows[i] : at);
+    }
+    return;
   }
   int inputs = rule == FV_RULE_ATTEND ? 1 : fv_kind_inputs(s->kind);
   for (int k = 0; k < inputs; k++) {
     fv_word *in = fv_wave_set(w, w->need, s->in[k], r);
     for (int64_t i = 0; i < n; i++) {
-      if (rule != FV_RULE_SHIFT)
-        fv_rowset_add(in, rows[i]);
-      else if (rows[i] > 0)
-        fv_rowset_add(in, rows[i] - 1);
+      int64_t from = rule == FV_RULE_SHIFT ? rows[i] - 1 : rule == FV_RULE_SKIP ? rows[i] + 1 : rows[i];
+      if (from >= 0) fv_rowset_add(in, from);
     }
   }
+}
+
+/* Whether the rows that the text asks for exist. */
+static bool has_spliced(const fv_wave *w, const fv_step *s, const fv_run *run, const int32_t *rows, int64_t n) {
+  int64_t have = run->T[w->model->plan->steps[s->in[1]].space];
+  bool good = true;
+  for (int64_t i = 0; i < n; i++) good &= fv_input_spliced(run->input, s->space, rows[i]) < have;
+  return good;
 }
 
 /* Turns need into an entry, and passes on what the run itself does not hold. */
@@ -279,6 +325,8 @@ static fv_status need_step(fv_wave *w, int step, int r, fv_error *err) {
   if (s->kind == FV_KIND_ATTEND && e.computed > 0 && run->T[w->model->plan->steps[s->in[1]].space] == 0)
     return fv_fail(err, FV_EUSAGE, "run %d has no rows for %s to attend to; is a picture or a question missing?", r,
                    w->model->plan->stacks[s->stack].name);
+  if (s->kind == FV_KIND_SPLICE && !has_spliced(w, s, run, computed, e.computed))
+    return fv_fail(err, FV_EUSAGE, "the text of run %d has a place for a picture, and there is no picture", r);
   slot->entry_of[r] = (int32_t)slot->nentries; /* counted from the last run; turned round by order_entries */
   size_t room = (size_t)slot->nentries;
   if ((room & (room - 1)) == 0) { /* capacity is the next power of two */

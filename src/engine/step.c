@@ -28,6 +28,20 @@ static fv_status token_rows(const fv_step_job *j, const fv_step *s, fv_error *er
   return FV_OK;
 }
 
+/* A row's position is its number. */
+static void rope_rows(const fv_step_job *j, const fv_step *s) {
+  enum { PIECE = 512 };
+  int64_t pos[PIECE];
+  const fv_rope_table *t = &j->model->ropes[s->stack];
+  int64_t rot = j->model->plan->stacks[s->stack].rope.width;
+  for (int64_t i = 0; i < j->n; i += PIECE) {
+    int64_t n = j->n - i < PIECE ? j->n - i : PIECE;
+    for (int64_t k = 0; k < n; k++) pos[k] = j->row[i + k];
+    fv_rope_rows(j->model->kernels, n, s->heads, s->width / s->heads, rot, t->cos, t->sin, pos, j->in[0] + i,
+                 j->y + i * s->width);
+  }
+}
+
 fv_status fv_step_compute(const fv_step_job *j, fv_error *err) {
   const fv_model *m = j->model;
   const fv_step *s = &m->plan->steps[j->step];
@@ -38,9 +52,14 @@ fv_status fv_step_compute(const fv_step_job *j, fv_error *err) {
     case FV_KIND_LAYERNORM:
       fv_layernorm_rows(m->kernels, j->n, s->width, s->eps, b->gain, b->offset, j->in[0], j->y);
       return FV_OK;
+    case FV_KIND_RMSNORM: fv_rmsnorm_rows(m->kernels, j->n, s->width, s->eps, b->gain, j->in[0], j->y); return FV_OK;
+    case FV_KIND_ROPE: rope_rows(j, s); return FV_OK;
     case FV_KIND_ACT: fv_act_rows(m->kernels, (fv_act)s->act, j->n, s->width, j->in[0], j->y); return FV_OK;
     case FV_KIND_ADD: fv_add_rows(m->kernels, j->n, s->width, j->in[0], j->in[1], j->y); return FV_OK;
+    case FV_KIND_MUL: fv_mul_rows(m->kernels, j->n, s->width, j->in[0], j->in[1], j->y); return FV_OK;
     case FV_KIND_COPY:
+    case FV_KIND_DROP:
+    case FV_KIND_SPLICE:
     case FV_KIND_PIXELS: fv_copy_rows(m->kernels, j->n, s->width, j->in[0], j->y); return FV_OK;
     case FV_KIND_TOKENS: return token_rows(j, s, err);
     case FV_KIND_PATCHES:

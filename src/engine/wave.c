@@ -188,12 +188,12 @@ fv_status fv_read_row(fv_wave *w, fv_read *r, int64_t index, const float *x, fv_
   return r->fn && !w->silent ? r->fn(r->user, r->run, x, r->width, err) : FV_OK;
 }
 
-void fv_read_keys(fv_read *r, int64_t index, int64_t head, const float *keys, int64_t visible) {
+void fv_read_keys(fv_read *r, int64_t index, int64_t head, const float *keys, fv_span seen) {
   int64_t per_head = r->width / r->nheads;
   for (int64_t h = 0; h < r->nheads; h++) {
     if (r->heads[h] != head) continue;
     float *out = r->out + index * r->width + h * per_head;
-    fv_keys_copy(r->spans, r->nspans, r->part, keys, visible, out);
+    fv_keys_copy(r->spans, r->nspans, r->part, keys, seen, out);
     uint64_t hash = hash_floats(0xcbf29ce484222325u + (uint64_t)(index * r->nheads + h), out, per_head);
 #pragma omp atomic
     r->hash ^= hash;

@@ -113,6 +113,12 @@ bool fv_wave_edited(const fv_wave *w, int step); /* some edit writes at this ste
 /* The first edit of the run's chain that a live row in this mode still has to go through. */
 int fv_chain_start(const fv_run *run, int step, int64_t t, fv_mode mode);
 
+/* The keys that row t of an attention step sees, of S. */
+static inline fv_span fv_step_sees(const fv_step *s, int64_t t, int64_t S) {
+  if (!s->causal) return (fv_span){0, S};
+  return (fv_span){s->window > 0 && t >= s->window ? t - s->window + 1 : 0, t + 1};
+}
+
 enum { FV_STREAM_ROWS = 256 }; /* rows of a streamed slot held at a time */
 
 /* layout.c: offsets of the slots and the peak. */
@@ -154,7 +160,7 @@ typedef struct fv_pass {
   int first, last;     /* reads of this pass */
   const float **in[3]; /* per computed row of the step at hand */
   int32_t *row, *run, *id;
-  int64_t *visible;
+  int64_t *visible, *first_key;
   void *scratch, *attend_scratch;
   const float **keys, **values; /* key tables, one after the other */
   int64_t *table_of;            /* per run: its table's place in keys, or -1 */
@@ -186,9 +192,9 @@ fv_status fv_wave_add_run(fv_wave *w, fv_run run, int *index, fv_error *err);
 void fv_read_release(fv_read *r);
 int64_t fv_wave_keys(const fv_wave *w, int step,
                      int run); /* rows that an attention step's queries of a run attend to */
-/* Hands a read its row: the whole row at x (or one head's keys, of which the row sees the first `visible`; from any
+/* Hands a read its row: the whole row at x (or one head's keys, of which the row sees `seen`; from any
  * thread). A readout's callback may fail. */
 fv_status fv_read_row(fv_wave *w, fv_read *r, int64_t index, const float *x, fv_error *err);
-void fv_read_keys(fv_read *r, int64_t index, int64_t head, const float *keys, int64_t visible);
+void fv_read_keys(fv_read *r, int64_t index, int64_t head, const float *keys, fv_span seen);
 
 #endif

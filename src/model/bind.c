@@ -5,6 +5,7 @@
 
 #include "base/bytes.h"
 #include "model/loaded.h"
+#include "model/rope.h"
 
 /* What shape a step's weight (which = 0) or bias (1) must have: rows x cols, or a vector when cols is 0. */
 static void expected_shape(const fv_model *m, const fv_step *s, int which, int64_t *rows, int64_t *cols) {
@@ -38,13 +39,25 @@ static void shape_text(const fv_tensor *t, char *out, size_t n) {
   if (used < n) snprintf(out + used, n - used, "]");
 }
 
+const fv_tensor *fv_model_find_tensor(const fv_model *m, const char *name) {
+  const fv_tensor *t = fv_checkpoint_find(m->checkpoint, name);
+  for (const fv_rename *r = m->family->renames; !t && r && r->prefix; r++) {
+    size_t n = strlen(r->prefix);
+    if (strncmp(name, r->prefix, n) != 0) continue;
+    char *other = fv_format("%s%s", r->other, name + n);
+    t = other ? fv_checkpoint_find(m->checkpoint, other) : NULL;
+    free(other);
+  }
+  return t;
+}
+
 fv_status fv_model_step_tensor(const fv_model *m, int step, int which, const fv_tensor **out, fv_error *err) {
   const fv_step *s = &m->plan->steps[step];
   const char *name = which ? s->bias : s->weight, *tied = which ? s->bias_tied : s->weight_tied;
   *out = NULL;
   if (!name) return FV_OK;
-  const fv_tensor *t = fv_checkpoint_find(m->checkpoint, name);
-  if (!t && tied) t = fv_checkpoint_find(m->checkpoint, tied);
+  const fv_tensor *t = fv_model_find_tensor(m, name);
+  if (!t && tied) t = fv_model_find_tensor(m, tied);
   if (!t)
     return fv_fail(err, FV_ENOTFOUND, "%s: tensor %s is missing; does config.json belong to these weights (family %s)?",
                    fv_checkpoint_file(m->checkpoint, 0), name, m->family->name);
@@ -116,6 +129,7 @@ static fv_status bind_step(fv_model *m, int step, fv_error *err) {
       st = read_floats(w, 0, s->width, &b->gain, err);
       if (!st && (st = read_floats(bias, 0, s->width, &b->offset, err))) free(b->gain), b->gain = NULL;
       return st;
+    case FV_KIND_RMSNORM: return read_floats(w, 0, s->width, &b->gain, err);
     case FV_KIND_PREPEND:
     case FV_KIND_POSITION: return read_floats(w, 0, w->count, &b->rows, err);
     case FV_KIND_TOKENS: b->table = w; return FV_OK;
@@ -123,9 +137,22 @@ static fv_status bind_step(fv_model *m, int step, fv_error *err) {
   }
 }
 
+/* The rotary tables of the stacks whose steps are needed; under the lock. */
+static fv_status bind_ropes(fv_model *m, const bool *need, fv_error *err) {
+  fv_status st = FV_OK;
+  for (int i = 0; i < m->plan->nsteps && !st; i++) {
+    const fv_step *s = &m->plan->steps[i];
+    fv_rope_table *t = &m->ropes[s->stack];
+    if (need[i] && s->kind == FV_KIND_ROPE && !t->cos)
+      st = fv_rope_tables(&m->plan->stacks[s->stack].rope, m->plan->spaces[s->space].limit, &t->cos, &t->sin, err);
+  }
+  return st;
+}
+
 fv_status fv_model_bind(fv_model *m, const bool *need, fv_error *err) {
   pthread_mutex_lock(&m->lock);
-  fv_status first = FV_OK;
+  fv_status first = bind_ropes(m, need, err);
+  if (first) return pthread_mutex_unlock(&m->lock), first;
   int first_step = m->plan->nsteps;
   fv_error first_error = {0};
 #pragma omp parallel for schedule(dynamic, 1) num_threads(fv_kernels_threads(m->kernels))

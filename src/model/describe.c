@@ -25,7 +25,7 @@ static fv_status find_space(builder *b, const char *name, int64_t rows, int *out
     if (strcmp(b->p->spaces[i].name, name) == 0) return *out = i, FV_OK;
   if (!fv_grow(&b->p->spaces, &b->space_room, (size_t)b->p->nspaces + 1, sizeof *b->p->spaces)) return no_memory(b);
   fv_space *s = &b->p->spaces[b->p->nspaces];
-  *s = (fv_space){.name = fv_strdup(name), .rows = rows};
+  *s = (fv_space){.name = fv_strdup(name), .rows = rows, .patch_row = -1, .spliced = -1};
   if (!s->name) return no_memory(b);
   *out = b->p->nspaces++;
   return FV_OK;
@@ -93,26 +93,39 @@ static int template_space(builder *b, const fv_template *t, const int in[3], fv_
   return space;
 }
 
+/* Where the image patches are among the rows that a step makes. */
+static void place_patches(fv_plan *p, const fv_step *s) {
+  fv_space *space = &p->spaces[s->space];
+  if (s->kind == FV_KIND_PATCHES) space->patch_row = 0;
+  if (s->kind == FV_KIND_PREPEND) space->patch_row = p->spaces[p->steps[s->in[0]].space].patch_row + 1;
+  if (s->kind == FV_KIND_DROP) space->patch_row = p->spaces[p->steps[s->in[0]].space].patch_row - 1;
+  if (s->kind == FV_KIND_SPLICE) space->spliced = p->steps[s->in[1]].space;
+}
+
 static fv_status attend_step(builder *b, const fv_template *t, fv_step *s) {
   s->H = b->sd->H;
   s->KV = b->sd->KV;
   s->Dh = b->sd->Dh;
   s->scale = 1.0f / __builtin_sqrtf((float)s->Dh);
   s->causal = (t->flags & FV_T_CAUSAL) != 0;
+  s->window = s->causal ? b->sd->window : 0;
   return FV_OK;
 }
 
 static fv_status add_weights(builder *b, const fv_template *t, fv_step *s) {
   if (!t->weight) return FV_OK;
   bool bare = (t->flags & FV_T_BARE) != 0;
-  bool bias = !bare && !(t->flags & FV_T_NO_BIAS) && (t->kind == FV_KIND_LINEAR || t->kind == FV_KIND_LAYERNORM);
+  unsigned chosen = t->flags & (FV_T_ATTN_BIAS | FV_T_MLP_BIAS);
+  bool bias = !bare && !(t->flags & FV_T_NO_BIAS) && (!chosen || (b->sd->biases & chosen)) &&
+              (t->kind == FV_KIND_LINEAR || t->kind == FV_KIND_LAYERNORM);
   s->weight = weight_name(b, t->weight, bare ? "" : ".weight");
   if (bias) s->bias = weight_name(b, t->weight, ".bias");
   if (!s->weight || (bias && !s->bias)) return no_memory(b);
   s->weight_tied = t->weight_tied;
   s->bias_tied = t->bias_tied;
-  s->weight_rows = s->width * (t->parts > 0 ? t->parts : 1);
-  s->first_row = s->width * t->part;
+  int64_t q = b->sd->H * b->sd->Dh, kv = b->sd->KV * b->sd->Dh;
+  s->weight_rows = t->parts == 3 ? q + 2 * kv : s->width * (t->parts == 2 ? 2 : 1);
+  s->first_row = t->parts == 3 ? (t->part > 0 ? q + (t->part - 1) * kv : 0) : s->width * t->part;
   return FV_OK;
 }
 
@@ -154,6 +167,7 @@ static fv_status expand_template(builder *b, const fv_template *t) {
   st = add_weights(b, t, &p->steps[p->nsteps]);
   int step = p->nsteps++; /* counted first, so that fv_plan_free sees its names */
   if (t->kind == FV_KIND_PIXELS) p->pixels = step;
+  place_patches(p, &p->steps[step]);
   return st ? st : add_step_sites(b, t->out, b->layer, step);
 }
 
@@ -165,6 +179,9 @@ static fv_status expand_table(builder *b, const fv_template *t) {
   }
   return FV_OK;
 }
+
+/* The state that another stack reads from the middle of this one, by a name without a layer. */
+static fv_status add_features(builder *b) { return add_site(b, "features", -1, b->block_input, FV_PART_OUT); }
 
 static fv_status expand_stack(builder *b, const fv_stack_description *sd) {
   b->sd = sd;
@@ -179,7 +196,8 @@ static fv_status expand_stack(builder *b, const fv_stack_description *sd) {
                       .KV = sd->KV,
                       .Dh = sd->Dh,
                       .F = sd->F,
-                      .V = sd->V};
+                      .V = sd->V,
+                      .rope = sd->rope};
   if (!stack->name) return no_memory(b);
   b->p->nstacks++;
   fv_status st = find_space(b, sd->space ? sd->space : sd->name, sd->rows, &stack->space);
@@ -192,12 +210,14 @@ static fv_status expand_stack(builder *b, const fv_stack_description *sd) {
   if (sd->layers > 0) b->block_input = b->p->nsteps - 1;
   int section = b->first_of_section;
   for (b->layer = 0; b->layer < sd->layers; b->layer++) {
+    if (sd->features == b->layer + 1 && (st = add_features(b))) return st;
     if ((st = add_site(b, "resid_pre", b->layer, b->block_input, FV_PART_OUT)) || (st = expand_table(b, sd->block)))
       return st;
     section = b->first_of_section;
     b->block_input = b->p->nsteps - 1;
   }
   b->layer = -1;
+  if (sd->features > sd->layers && (st = add_features(b))) return st;
   if (sd->after && sd->after->kind != FV_KIND_END) return expand_table(b, sd->after);
   b->first_of_section = section;
   /* A stack whose blocks end in a norm has its last block's output as its final state. */

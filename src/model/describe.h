@@ -15,9 +15,11 @@
 typedef enum fv_width { FV_W_IN, FV_W_D, FV_W_F, FV_W_Q, FV_W_KV, FV_W_V } fv_width; /* IN: as input 0 */
 
 enum {
-  FV_T_NO_BIAS = 1, /* LINEAR without bias */
-  FV_T_CAUSAL = 2,  /* ATTEND */
-  FV_T_BARE = 4     /* the weight name is used as it is */
+  FV_T_NO_BIAS = 1,   /* LINEAR without bias */
+  FV_T_CAUSAL = 2,    /* ATTEND */
+  FV_T_BARE = 4,      /* the weight name is used as it is */
+  FV_T_ATTN_BIAS = 8, /* LINEAR: a bias only if the stack's `biases` has the same bit */
+  FV_T_MLP_BIAS = 16
 };
 
 typedef struct fv_template {
@@ -26,7 +28,7 @@ typedef struct fv_template {
   const char *in[3];
   const char *weight;
   fv_width width;
-  int part, parts; /* LINEAR: this part of a matrix fused from `parts` equal ones (0: not fused) */
+  int part, parts; /* LINEAR: this part of a fused matrix: of q, k, v (parts 3), or of two equal ones (parts 2) */
   unsigned flags;
   const char *weight_tied, *bias_tied; /* absolute names */
 } fv_template;
@@ -43,6 +45,10 @@ typedef struct fv_stack_description {
   float eps;
   int act;
   bool causal, generates;
+  unsigned biases;  /* FV_T_ATTN_BIAS, FV_T_MLP_BIAS: those layers have biases */
+  int64_t window;   /* causal ATTEND: see fv_step */
+  int64_t features; /* 1 + the block whose input is also called "features"; 0: none */
+  fv_rope rope;
 } fv_stack_description;
 
 #define FV_MAX_STACKS 6

@@ -4,7 +4,7 @@
 
 #include "kernel/kernel.h"
 
-static const fv_family *const families[] = {&fv_family_blip_vqa};
+static const fv_family *const families[] = {&fv_family_blip_vqa, &fv_family_llava};
 enum { NFAMILIES = sizeof families / sizeof *families };
 
 /* A configuration that names no architecture is taken for its model type's first family. */
@@ -41,6 +41,11 @@ fv_status fv_family_find(const json_t *config, const char *where, const fv_famil
 }
 
 fv_status fv_config_act(const json_t *config, const char *fallback, const char *where, int *act, fv_error *err) {
+  return fv_config_act_at(config, "hidden_act", fallback, where, act, err);
+}
+
+fv_status fv_config_act_at(const json_t *config, const char *key, const char *fallback, const char *where, int *act,
+                           fv_error *err) {
   static const struct {
     const char *name;
     fv_act act;
@@ -49,13 +54,13 @@ fv_status fv_config_act(const json_t *config, const char *fallback, const char *
               {"gelu_new", FV_ACT_GELU_NEW}, {"gelu_pytorch_tanh", FV_ACT_GELU_NEW},
               {"relu", FV_ACT_RELU},         {"tanh", FV_ACT_TANH}};
   const char *name = NULL;
-  fv_status st = fv_json_string(config, "hidden_act", fallback, where, &name, err);
+  fv_status st = fv_json_string(config, key, fallback, where, &name, err);
   if (st) return st;
   for (size_t i = 0; i < sizeof acts / sizeof *acts; i++)
     if (strcmp(acts[i].name, name) == 0) return *act = (int)acts[i].act, FV_OK;
   return fv_fail(err, FV_EUNSUPPORTED,
-                 "%s: hidden_act \"%s\" is not supported; known are gelu, quick_gelu, silu, gelu_new, relu and tanh",
-                 where, name);
+                 "%s: %s \"%s\" is not supported; known are gelu, quick_gelu, silu, gelu_new, relu and tanh", where,
+                 key, name);
 }
 
 fv_status fv_config_heads(const fv_stack_description *s, const char *where, fv_error *err) {
@@ -71,4 +76,21 @@ fv_status fv_config_eps(const json_t *config, double fallback, const char *where
   if (!(value >= 0.0 && value < 1.0))
     return fv_fail(err, FV_EFORMAT, "%s: layer_norm_eps is %g, expected a number from 0 to 1", where, value);
   return *eps = (float)value, FV_OK;
+}
+
+fv_status fv_config_eos(const json_t *config, const char *where, fv_task *task, fv_error *err) {
+  const json_t *value = json_object_get(config, "eos_token_id");
+  if (!value || json_is_null(value)) return FV_OK;
+  size_t n = json_is_array(value) ? json_array_size(value) : 1;
+  if (n > FV_MAX_EOS)
+    return fv_fail(err, FV_EUNSUPPORTED, "%s: eos_token_id lists %zu ids; at most %d are supported", where, n,
+                   FV_MAX_EOS);
+  for (size_t i = 0; i < n; i++) {
+    const json_t *id = json_is_array(value) ? json_array_get(value, i) : value;
+    if (!json_is_integer(id) || json_integer_value(id) < 0 || json_integer_value(id) > INT32_MAX)
+      return fv_fail(err, FV_EFORMAT, "%s: eos_token_id is not a token id or a list of them", where);
+    task->eos[i] = (int32_t)json_integer_value(id);
+  }
+  task->neos = (int)n;
+  return FV_OK;
 }

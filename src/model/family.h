@@ -12,6 +12,12 @@
 
 #define FV_MAX_EOS 8
 
+/* The form of a question: before + question + after. */
+typedef struct fv_prompt_form {
+  const char *piece;          /* used when the tokenizer has this piece; NULL: always */
+  const char *before, *after; /* `before` NULL ends a list */
+} fv_prompt_form;
+
 typedef struct fv_task {
   const char *question_stack; /* the stack whose rows are the question's tokens */
   const char *answer_stack;   /* the stack whose rows are the answer's tokens; the logits are read here */
@@ -19,25 +25,41 @@ typedef struct fv_task {
   int nstart;
   int32_t eos[FV_MAX_EOS];
   int neos;
-  int64_t max_new; /* generated ids at most, the end included, when nothing else is asked */
+  bool generation_config;      /* generation_config.json's eos_token_id wins over `eos` */
+  const fv_prompt_form *forms; /* NULL: a question is tokenized as it is */
+  int32_t splice_id;           /* the token that stands for the picture, where the question stack splices rows in */
+  int64_t max_new;             /* generated ids at most, the end included, when nothing else is asked */
 } fv_task;
+
+/* Another spelling of weight names: `prefix` may also be written `other`. */
+typedef struct fv_rename {
+  const char *prefix, *other;
+} fv_rename;
 
 typedef struct fv_family {
   const char *name;         /* "blip_vqa" */
   const char *model_type;   /* config.json's model_type */
   const char *architecture; /* config.json's architectures[0]; NULL: any */
   fv_status (*describe)(const json_t *config, const char *where, fv_description *d, fv_task *task, fv_error *err);
+  const fv_rename *renames; /* ended by a NULL prefix; NULL: none */
 } fv_family;
 
 /* The family of a config.json, or an error that lists the families there are. */
 fv_status fv_family_find(const json_t *config, const char *where, const fv_family **out, fv_error *err);
 
 /* Helpers for the family files. */
+/* hidden_act, or the activation function under another key. */
 fv_status fv_config_act(const json_t *config, const char *fallback, const char *where, int *act, fv_error *err);
+fv_status fv_config_act_at(const json_t *config, const char *key, const char *fallback, const char *where, int *act,
+                           fv_error *err);
 fv_status fv_config_heads(const fv_stack_description *s, const char *where, fv_error *err); /* D divides into heads */
 /* layer_norm_eps: a small number that is not negative. */
 fv_status fv_config_eps(const json_t *config, double fallback, const char *where, float *eps, fv_error *err);
 
+/* eos_token_id: one id, or a list; absent or null leaves what is there. */
+fv_status fv_config_eos(const json_t *config, const char *where, fv_task *task, fv_error *err);
+
 extern const fv_family fv_family_blip_vqa;
+extern const fv_family fv_family_llava;
 
 #endif

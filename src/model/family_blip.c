@@ -301,4 +301,4 @@ static fv_status describe(const json_t *config, const char *where, fv_descriptio
   return text_config(text, where, d, task, err);
 }
 
-const fv_family fv_family_blip_vqa = {"blip_vqa", "blip", "BlipForQuestionAnswering", describe};
+const fv_family fv_family_blip_vqa = {"blip_vqa", "blip", "BlipForQuestionAnswering", describe, NULL};

@@ -74,19 +74,77 @@ static fv_status set_ids(fv_input *in, int space, int32_t *ids, int64_t count, f
   return FV_OK;
 }
 
-static fv_status load_text(fv_input *in, const char *text, fv_error *err) {
+/* The question in its family's form; an own copy. */
+static char *put_in_form(const fv_model *m, const char *question) {
+  const fv_prompt_form *f = m->task.forms;
+  int32_t id;
+  while (f && f->before && f->piece && !fv_tokenizer_id(m->tokenizer, f->piece, &id)) f++;
+  return f && f->before ? fv_format("%s%s%s", f->before, question, f->after) : fv_strdup(question);
+}
+
+/* Makes room for one row per picture row where the picture's token stands: ids and byte ranges are repeated. */
+static fv_status expand(fv_text *t, int64_t at, int64_t rows, fv_error *err) {
+  int64_t more = rows - 1, count = t->count + more;
+  int32_t *ids = realloc(t->ids, (size_t)count * sizeof *ids);
+  if (ids) t->ids = ids;
+  int64_t *first = realloc(t->first, (size_t)count * sizeof *first);
+  if (first) t->first = first;
+  int64_t *last = realloc(t->last, (size_t)count * sizeof *last);
+  if (last) t->last = last;
+  if (!ids || !first || !last) return fv_fail(err, FV_ENOMEM, "no memory for %lld rows", (long long)count);
+  for (int64_t i = count - 1; i > at; i--) {
+    int64_t from = i - more > at ? i - more : at;
+    ids[i] = ids[from], first[i] = first[from], last[i] = last[from];
+  }
+  t->count = count;
+  return FV_OK;
+}
+
+/* Finds the picture's place in the text. Its token may stand there once, or once per row already. */
+static fv_status splice_picture(fv_input *in, bool picture, fv_error *err) {
+  const fv_model *m = in->model;
+  fv_text *t = &in->texts[m->question_space];
+  int32_t id = m->task.splice_id;
+  const char *piece = fv_tokenizer_piece(m->tokenizer, id);
+  int64_t rows = m->plan->spaces[m->plan->spaces[m->question_space].spliced].rows, places = 0, at = -1;
+  for (int64_t i = 0; i < t->count; i++)
+    if (t->ids[i] == id) places++, at = at < 0 ? i : at;
+  if (!piece)
+    return fv_fail(err, FV_EFORMAT,
+                   "%s: the tokenizer has no token %d, which config.json's image_token_index names; do they belong "
+                   "together?",
+                   m->path, id);
+  if (picture && places != 1 && places != rows)
+    return fv_fail(err, FV_EUSAGE, "the prompt has %lld places for a picture (%s), and there is one picture%s",
+                   (long long)places, piece, places ? "" : "; write where it belongs");
+  if (!picture && places > 1 && places % rows != 0)
+    return fv_fail(err, FV_EUSAGE, "the prompt has %lld places for a picture (%s); one picture is supported",
+                   (long long)places, piece);
+  fv_status st = places == 1 ? expand(t, at, rows, err) : FV_OK;
+  if (st) return st;
+  t->spliced = fv_alloc((size_t)t->count, sizeof *t->spliced);
+  if (!t->spliced) return fv_fail(err, FV_ENOMEM, "no memory");
+  int32_t next = 0;
+  for (int64_t i = 0; i < t->count; i++) t->spliced[i] = t->ids[i] == id ? next++ : -1;
+  return FV_OK;
+}
+
+static fv_status load_text(fv_input *in, const char *text, bool question, bool picture, fv_error *err) {
   const fv_model *m = in->model;
   size_t bad, n = strlen(text);
   if (!fv_utf8_valid(text, n, &bad))
     return fv_fail(err, FV_EFORMAT, "the question is not valid UTF-8: byte %zu starts no character", bad);
   if (text[strspn(text, " \t\r\n")] == '\0') return fv_fail(err, FV_EFORMAT, "the question is empty");
-  if (!(in->text = fv_strdup(text))) return fv_fail(err, FV_ENOMEM, "no memory");
+  if (!(in->text = question ? put_in_form(m, text) : fv_strdup(text))) return fv_fail(err, FV_ENOMEM, "no memory");
+  text = in->text, n = strlen(text);
   fv_encoding e = {0};
   fv_status st = fv_tokenizer_encode(m->tokenizer, text, n, true, &e, err);
   if (st) return st;
   fv_text *t = &in->texts[m->question_space];
   t->first = e.first, t->last = e.last;
-  return set_ids(in, m->question_space, e.ids, (int64_t)e.count, err);
+  t->ids = e.ids, t->count = (int64_t)e.count;
+  if (m->plan->spaces[m->question_space].spliced >= 0 && (st = splice_picture(in, picture, err))) return st;
+  return set_ids(in, m->question_space, t->ids, t->count, err);
 }
 
 fv_status fv_input_new(const fv_model *m, const fv_input_options *o, fv_input **out, fv_error *err) {
@@ -99,7 +157,7 @@ fv_status fv_input_new(const fv_model *m, const fv_input_options *o, fv_input **
     return free(in), fv_fail(err, FV_ENOMEM, "no memory");
   in->model = m;
   fv_status st = FV_OK;
-  if (text) st = load_text(in, text, err);
+  if (text) st = load_text(in, text, o->question != NULL, o->image != NULL, err);
   if (!st && o->image) st = load_picture(in, o, err);
   if (!st && text && m->task.nstart > 0) {
     int32_t *ids = fv_alloc((size_t)m->task.nstart, sizeof *ids);
@@ -118,7 +176,7 @@ void fv_input_free(fv_input *in) {
   if (!in) return;
   for (int i = 0; i < in->model->plan->nspaces; i++) {
     free(in->texts[i].ids);
-    free(in->texts[i].first), free(in->texts[i].last);
+    free(in->texts[i].first), free(in->texts[i].last), free(in->texts[i].spliced);
   }
   free(in->texts);
   free(in->text);
@@ -142,6 +200,22 @@ static int64_t grid_side(const fv_model *m) {
   return s ? s->image / s->patch : 0;
 }
 
+int64_t fv_input_patch(const fv_input *in, int space, int64_t row) {
+  const fv_space *s = &in->model->plan->spaces[space];
+  if (s->spliced >= 0) {
+    row = fv_input_spliced(in, space, row);
+    s = &in->model->plan->spaces[s->spliced];
+  }
+  return row >= 0 && s->patch_row >= 0 && row >= s->patch_row ? row - s->patch_row : -1;
+}
+
+bool fv_input_is_class(const fv_input *in, int space, int64_t row) {
+  const fv_space *s = &in->model->plan->spaces[space];
+  const fv_text *t = &in->texts[space];
+  if (row != 0) return false;
+  return s->rows > 0 ? s->patch_row == 1 : !s->causal && t->first && t->first[0] < 0;
+}
+
 fv_status fv_input_row(const fv_input *in, const char *stack, int64_t row, fv_row_info *out, fv_error *err) {
   const fv_model *m = in->model;
   int i = fv_plan_find_stack(m->plan, stack, strlen(stack));
@@ -156,14 +230,12 @@ fv_status fv_input_row(const fv_input *in, const char *stack, int64_t row, fv_ro
     out->id = t->ids[row];
     const char *piece = m->tokenizer ? fv_tokenizer_piece(m->tokenizer, out->id) : NULL;
     out->piece = piece ? piece : "";
-    if (t->first && t->first[row] < 0 && row == 0) snprintf(out->name, sizeof out->name, "cls");
-  } else if (i == m->picture_stack) {
-    int64_t side = grid_side(m), patch = row - (T - side * side);
-    if (patch < 0)
-      snprintf(out->name, sizeof out->name, "cls");
-    else
-      snprintf(out->name, sizeof out->name, "image[%lld,%lld]", (long long)(patch / side), (long long)(patch % side));
   }
+  int64_t side = grid_side(m), patch = fv_input_patch(in, space, row);
+  if (patch >= 0)
+    snprintf(out->name, sizeof out->name, "image[%lld,%lld]", (long long)(patch / side), (long long)(patch % side));
+  else if (fv_input_is_class(in, space, row))
+    snprintf(out->name, sizeof out->name, "cls");
   return FV_OK;
 }
 

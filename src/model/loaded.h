@@ -16,10 +16,15 @@
 typedef struct fv_bound {
   bool ready;
   fv_linear *linear;      /* LINEAR */
-  float *gain, *offset;   /* LAYERNORM: [width] each */
+  float *gain, *offset;   /* LAYERNORM: [width] each; RMSNORM: gain */
   float *rows;            /* PREPEND: [width]; POSITION: [limit, width] */
   const fv_tensor *table; /* TOKENS: rows widened when they are read */
 } fv_bound;
+
+/* Rotary tables of a stack, [limit, rope.width / 2] each; NULL until a step needs them. */
+typedef struct fv_rope_table {
+  float *cos, *sin;
+} fv_rope_table;
 
 struct fv_model {
   char *path;
@@ -27,7 +32,6 @@ struct fv_model {
   fv_plan *plan;
   fv_task task;
   int question_space, answer_space; /* row spaces; -1: none */
-  int picture_stack;                /* the stack whose rows are image patches; -1: none */
   fv_checkpoint *checkpoint;
   fv_tokenizer *tokenizer;
   fv_kernels *kernels;
@@ -37,10 +41,13 @@ struct fv_model {
   bool *tensor_used;    /* per tensor of the checkpoint */
   pthread_mutex_t lock; /* guards bound[] while weights are packed */
   fv_bound *bound;      /* per step */
+  fv_rope_table *ropes; /* per stack */
 };
 
 /* Reads and packs the weights of the steps marked in `need`; those already ready are left alone. Thread-safe. */
 fv_status fv_model_bind(fv_model *model, const bool *need, fv_error *err);
+/* A tensor by its name, or by one of those that other releases gave it; NULL when absent. */
+const fv_tensor *fv_model_find_tensor(const fv_model *model, const char *name);
 /* The tensor of a step's weight (which = 0) or bias (1), following ties; NULL when the kind has none. */
 fv_status fv_model_step_tensor(const fv_model *model, int step, int which, const fv_tensor **out, fv_error *err);
 
@@ -49,6 +56,7 @@ typedef struct fv_text {
   int32_t *ids;
   int64_t count;
   int64_t *first, *last; /* byte range in `text` of each token, -1: added by the tokenizer; NULL: no text */
+  int32_t *spliced;      /* the row that stands in the token's place, -1: none; NULL: the space splices nothing */
 } fv_text;
 
 struct fv_input {
@@ -65,6 +73,15 @@ fv_status fv_check_text(const char *what, const char *text, fv_error *err);
 /* How many of n bytes of valid UTF-8 to show in a message: whole characters, and not more than say what is meant. */
 int fv_shown(const char *text, size_t n);
 
+/* The row of the spliced space that stands at row t, or -1 for a token's own row. Generated rows are tokens. */
+static inline int64_t fv_input_spliced(const fv_input *input, int space, int64_t t) {
+  const fv_text *text = &input->texts[space];
+  return text->spliced && t < text->count ? text->spliced[t] : -1;
+}
+/* The image patch that a row stands for, or -1. */
+int64_t fv_input_patch(const fv_input *input, int space, int64_t row);
+/* Whether a row is a class row: the one before the patches, or the token that the tokenizer puts before a text. */
+bool fv_input_is_class(const fv_input *input, int space, int64_t row);
 /* Rows of a space that this input gives. */
 int64_t fv_input_space_rows(const fv_input *input, int space);
 

@@ -24,6 +24,21 @@ static fv_status load_config(fv_model *m, fv_error *err) {
   return st;
 }
 
+/* What generation_config.json says about the end of an answer, for the families that follow it. */
+static fv_status load_generation(fv_model *m, fv_error *err) {
+  if (!m->task.generation_config) return FV_OK;
+  char *path = fv_path_join(m->path, "generation_config.json");
+  json_t *config = NULL;
+  fv_status st = path ? FV_OK : fv_fail(err, FV_ENOMEM, "no memory");
+  if (!st && fv_file_exists(path)) {
+    st = fv_json_load(path, MAX_CONFIG_BYTES, &config, err);
+    if (!st) st = fv_config_eos(config, path, &m->task, err);
+  }
+  json_decref(config);
+  free(path);
+  return st;
+}
+
 static int space_of_stack(const fv_plan *p, const char *name) {
   int stack = name ? fv_plan_find_stack(p, name, strlen(name)) : -1;
   return stack < 0 ? -1 : p->stacks[stack].space;
@@ -33,9 +48,6 @@ static void find_spaces(fv_model *m) {
   const fv_plan *p = m->plan;
   m->question_space = space_of_stack(p, m->task.question_stack);
   m->answer_space = space_of_stack(p, m->task.answer_stack);
-  m->picture_stack = -1;
-  for (int i = 0; i < p->nsteps && m->picture_stack < 0; i++)
-    if (p->steps[i].kind == FV_KIND_PREPEND) m->picture_stack = p->steps[i].stack;
 }
 
 static void describe_preprocess(fv_model *m) {
@@ -70,7 +82,7 @@ static fv_status mark_tensors(fv_model *m, fv_error *err) {
   for (int i = 0; i < m->plan->nsteps; i++) {
     const char *tied[2] = {m->plan->steps[i].weight_tied, m->plan->steps[i].bias_tied};
     for (int k = 0; k < 2; k++) {
-      const fv_tensor *t = tied[k] ? fv_checkpoint_find(m->checkpoint, tied[k]) : NULL;
+      const fv_tensor *t = tied[k] ? fv_model_find_tensor(m, tied[k]) : NULL;
       if (t) m->tensor_used[t - fv_checkpoint_at(m->checkpoint, 0)] = true;
     }
   }
@@ -89,6 +101,7 @@ fv_status fv_model_open(const char *path, const fv_model_options *options, fv_mo
   if (!m || !(m->path = fv_strdup(path))) return free(m), fv_fail(err, FV_ENOMEM, "no memory");
   pthread_mutex_init(&m->lock, NULL);
   fv_status st = load_config(m, err);
+  if (!st) st = load_generation(m, err);
   if (!st) st = fv_checkpoint_open(path, &m->checkpoint, err);
   if (!st) find_spaces(m), st = mark_tensors(m, err);
   if (!st && m->question_space >= 0) st = fv_tokenizer_open(path, &m->tokenizer, err);
@@ -100,7 +113,8 @@ fv_status fv_model_open(const char *path, const fv_model_options *options, fv_mo
   if (!st) {
     snprintf(m->engine, sizeof m->engine, "%s, %s", fv_kernels_isa(m->kernels), fv_kernels_library(m->kernels));
     m->bound = fv_alloc((size_t)m->plan->nsteps, sizeof *m->bound);
-    if (!m->bound) st = fv_fail(err, FV_ENOMEM, "no memory");
+    m->ropes = fv_alloc((size_t)m->plan->nstacks, sizeof *m->ropes);
+    if (!m->bound || !m->ropes) st = fv_fail(err, FV_ENOMEM, "no memory");
   }
   if (st) return fv_model_close(m), st;
   *out = m;
@@ -114,6 +128,8 @@ void fv_model_close(fv_model *m) {
     free(m->bound[i].gain), free(m->bound[i].offset), free(m->bound[i].rows);
   }
   free(m->bound);
+  for (int i = 0; m->ropes && i < m->plan->nstacks; i++) free(m->ropes[i].cos), free(m->ropes[i].sin);
+  free(m->ropes);
   fv_kernels_free(m->kernels);
   fv_tokenizer_close(m->tokenizer);
   fv_checkpoint_close(m->checkpoint);

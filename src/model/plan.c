@@ -32,8 +32,11 @@ double fv_step_flops(const fv_plan *p, int step, int64_t S) {
     case FV_KIND_LINEAR: return 2.0 * w * (double)p->steps[s->in[0]].width;
     case FV_KIND_ATTEND: return 4.0 * (double)S * (double)(s->H * s->Dh);
     case FV_KIND_LAYERNORM: return 8.0 * w;
+    case FV_KIND_RMSNORM:
+    case FV_KIND_ROPE: return 4.0 * w;
     case FV_KIND_ACT: return 16.0 * w;
     case FV_KIND_ADD:
+    case FV_KIND_MUL:
     case FV_KIND_POSITION: return w;
     default: return 0.0;
   }
@@ -71,9 +74,10 @@ static fv_status check_inputs(const fv_plan *p, int i, fv_error *err) {
   fv_rule rule = fv_kind_rule(s->kind);
   for (int k = 0; k < fv_kind_inputs(s->kind); k++) {
     const fv_step *x = &p->steps[s->in[k]];
-    bool same_rows = rule == FV_RULE_SAME || (rule == FV_RULE_ATTEND && k == 0);
+    bool same_rows = rule == FV_RULE_SAME || ((rule == FV_RULE_ATTEND || rule == FV_RULE_SPLICE) && k == 0);
     if (same_rows && x->space != s->space) return broken(p, i, "it reads rows of another row space one by one", err);
-    if (s->kind != FV_KIND_LINEAR && (rule == FV_RULE_SAME || rule == FV_RULE_SHIFT) && x->width != s->width)
+    bool row_map = rule == FV_RULE_SHIFT || rule == FV_RULE_SKIP || rule == FV_RULE_SPLICE;
+    if (((s->kind != FV_KIND_LINEAR && rule == FV_RULE_SAME) || row_map) && x->width != s->width)
       return broken(p, i, "its width differs from its input's", err);
   }
   return FV_OK;
@@ -91,6 +95,7 @@ static fv_status check_attend(const fv_plan *p, int i, fv_error *err) {
   /* Slicing tells the rows of a causal space apart one by one, which one full attention over it would forbid. */
   if (s->causal != p->spaces[k->space].causal)
     return broken(p, i, "it and the row space of its keys disagree about being causal", err);
+  if (s->window < 0 || (s->window > 0 && !s->causal)) return broken(p, i, "its window is not a causal one", err);
   return s->scale > 0.0f && s->scale < 1e6f ? FV_OK : broken(p, i, "its scale is not positive", err);
 }
 
@@ -109,14 +114,14 @@ static fv_status check_picture(const fv_plan *p, int i, fv_error *err) {
 static fv_status check_kind(const fv_plan *p, int i, fv_error *err) {
   const fv_step *s = &p->steps[i];
   const fv_space *space = &p->spaces[s->space];
-  bool linear = s->kind == FV_KIND_LINEAR, norm = s->kind == FV_KIND_LAYERNORM;
+  bool linear = s->kind == FV_KIND_LINEAR, norm = s->kind == FV_KIND_LAYERNORM, rms = s->kind == FV_KIND_RMSNORM;
   bool needs_weight =
-      linear || norm || s->kind == FV_KIND_TOKENS || s->kind == FV_KIND_POSITION || s->kind == FV_KIND_PREPEND;
+      linear || norm || rms || s->kind == FV_KIND_TOKENS || s->kind == FV_KIND_POSITION || s->kind == FV_KIND_PREPEND;
   if (needs_weight != (s->weight != NULL) || (s->bias && !linear && !norm) || (norm && !s->bias))
     return broken(p, i, "its weights do not fit its kind", err);
   if (linear && (s->first_row < 0 || s->first_row > s->weight_rows - s->width))
     return broken(p, i, "its rows lie outside its weight", err);
-  if (norm && !(s->eps >= 0.0f && s->eps < 1e6f)) return broken(p, i, "its eps is not a small number", err);
+  if ((norm || rms) && !(s->eps >= 0.0f && s->eps < 1e6f)) return broken(p, i, "its eps is not a small number", err);
   if (s->kind == FV_KIND_ACT && (s->act < 0 || s->act >= FV_ACT_COUNT))
     return broken(p, i, "its activation function is unknown", err);
   if (s->kind == FV_KIND_TOKENS && (space->rows != 0 || p->stacks[s->stack].V <= 0))
@@ -125,6 +130,15 @@ static fv_status check_kind(const fv_plan *p, int i, fv_error *err) {
     return broken(p, i, "its row space has no end", err);
   if (s->kind == FV_KIND_PREPEND && space->rows != p->spaces[p->steps[s->in[0]].space].rows + 1)
     return broken(p, i, "it does not have one row more than its input", err);
+  if (s->kind == FV_KIND_DROP && space->rows + 1 != p->spaces[p->steps[s->in[0]].space].rows)
+    return broken(p, i, "it does not have one row less than its input", err);
+  if (s->kind == FV_KIND_SPLICE && space->spliced != p->steps[s->in[1]].space)
+    return broken(p, i, "its row space does not name the rows that are spliced in", err);
+  if (s->kind == FV_KIND_ROPE) {
+    int64_t rot = p->stacks[s->stack].rope.width;
+    if (s->heads <= 0 || rot <= 0 || rot % 2 != 0 || rot > s->width / s->heads || space->limit <= 0)
+      return broken(p, i, "its rotation does not fit its heads and rows", err);
+  }
   if (s->kind == FV_KIND_PIXELS || s->kind == FV_KIND_PATCHES) return check_picture(p, i, err);
   return s->kind == FV_KIND_ATTEND ? check_attend(p, i, err) : FV_OK;
 }

@@ -22,6 +22,8 @@ typedef enum fv_rule {
   FV_RULE_SAME,   /* row t on row t of every input */
   FV_RULE_ALL,    /* every row on every input row */
   FV_RULE_SHIFT,  /* row t on row t-1 of the input; row 0 on none */
+  FV_RULE_SKIP,   /* row t on row t+1 of the input */
+  FV_RULE_SPLICE, /* row t on row t of input 0, or on one row of input 1: the run's token ids say which */
   FV_RULE_ATTEND  /* row t on row t of input 0, and on the rows of inputs 1 and 2 that the mask lets it see */
 } fv_rule;
 
@@ -31,11 +33,16 @@ typedef enum fv_rule {
   X(PATCHES, "patches", FV_RULE_ALL, 1)    /* [P, C*p*p] image to patch rows */                                     \
   X(TOKENS, "tokens", FV_RULE_SOURCE, 0)   /* [T, D] embedding rows by id */                                        \
   X(PREPEND, "prepend", FV_RULE_SHIFT, 1)  /* [1+P, D] class row, then the input */                                 \
+  X(DROP, "drop", FV_RULE_SKIP, 1)         /* the input without its class row */                                    \
+  X(SPLICE, "splice", FV_RULE_SPLICE, 2)   /* [T, D] token rows, image rows in their places */                      \
   X(POSITION, "position", FV_RULE_SAME, 1) /* x[t] + table[t] */                                                    \
   X(LINEAR, "linear", FV_RULE_SAME, 1)     /* W x + b */                                                            \
   X(LAYERNORM, "layernorm", FV_RULE_SAME, 1)                                                                        \
+  X(RMSNORM, "rmsnorm", FV_RULE_SAME, 1)                                                                            \
+  X(ROPE, "rope", FV_RULE_SAME, 1) /* heads rotated by the row number */                                            \
   X(ACT, "act", FV_RULE_SAME, 1)                                                                                    \
   X(ADD, "add", FV_RULE_SAME, 2)                                                                                    \
+  X(MUL, "mul", FV_RULE_SAME, 2)                                                                                    \
   X(COPY, "copy", FV_RULE_SAME, 1)       /* its own site: an edit here is not seen by other readers of the input */ \
   X(ATTEND, "attend", FV_RULE_ATTEND, 3) /* q, k, v -> z; scores and pattern are parts of the step */
 
@@ -53,11 +60,23 @@ int fv_kind_inputs(fv_kind kind);
 /* The part of a step that a site names. */
 typedef enum fv_part { FV_PART_OUT, FV_PART_SCORES, FV_PART_PATTERN } fv_part;
 
+/* Rotary embedding of a stack: which channels of a head rotate, and how fast (spec of each type: model/rope.c). */
+typedef enum fv_rope_type { FV_ROPE_DEFAULT, FV_ROPE_LINEAR, FV_ROPE_LLAMA3 } fv_rope_type;
+typedef struct fv_rope {
+  int64_t width; /* channels that rotate, even; 0: the stack has no rotary embedding */
+  double theta;
+  fv_rope_type type;
+  double factor, low, high; /* LINEAR, LLAMA3: factor; LLAMA3: frequency factors */
+  int64_t trained;          /* LLAMA3: positions before scaling */
+} fv_rope;
+
 /* A row space: rows that share their count and their meaning. */
 typedef struct fv_space {
   char *name;     /* "image", "patches", or the name of a stack */
   int64_t rows;   /* fixed count, or 0: as many as the run has token ids here */
   int64_t limit;  /* most rows (the position table), or 0 */
+  int patch_row;  /* the row of the first image patch; -1: no patches, or (SPLICE) where the token ids say */
+  int spliced;    /* the space whose rows are spliced in here, or -1 */
   bool causal;    /* every attention whose keys lie in this space is causal */
   bool generates; /* greedy decoding appends rows here */
 } fv_space;
@@ -66,6 +85,7 @@ typedef struct fv_stack {
   char *name;
   int space;
   int64_t layers, D, H, KV, Dh, F, V;
+  fv_rope rope;
 } fv_stack;
 
 typedef struct fv_step {
@@ -80,11 +100,12 @@ typedef struct fv_step {
   char *weight, *bias;
   const char *weight_tied, *bias_tied; /* used when the tensor is absent; NULL: absent is an error */
   int64_t weight_rows, first_row;      /* LINEAR: rows first_row.. of a [weight_rows, K] matrix (fused projections) */
-  float eps;                           /* LAYERNORM */
+  float eps;                           /* LAYERNORM, RMSNORM */
   int act;                             /* ACT: an fv_act */
   int64_t H, KV, Dh;                   /* ATTEND */
   float scale;
   bool causal;
+  int64_t window;                 /* causal: row t sees the last `window` rows up to itself; 0: all */
   int64_t channels, image, patch; /* PIXELS, PATCHES */
 } fv_step;
 

@@ -112,6 +112,12 @@ fv_status fv_numbers_parse(const char *text, size_t n, int64_t limit, const char
   return finish(&p, st, list, count);
 }
 
+/* Image rows and a lone word mark have a place in the text, and are no part of its words. */
+static bool is_word_row(const fv_input *in, int space, int64_t row) {
+  const char *piece = fv_tokenizer_piece(in->model->tokenizer, in->texts[space].ids[row]);
+  return fv_input_spliced(in, space, row) < 0 && !(piece && strcmp(piece, "\xe2\x96\x81") == 0);
+}
+
 /* Rows whose characters overlap the word's first occurrence in the text. */
 static fv_status add_word(list_parser *p, const fv_input *in, int space) {
   const char *quote = memchr(p->at + 1, '"', (size_t)(p->end - p->at - 1));
@@ -123,7 +129,8 @@ static fv_status add_word(list_parser *p, const fv_input *in, int space) {
   if (found) {
     int64_t lo = found - in->text, hi = lo + (int64_t)n;
     for (int64_t i = 0; i < t->count; i++)
-      if (t->first[i] >= 0 && t->first[i] < hi && t->last[i] > lo) add(p, i, i + 1), any = true;
+      if (t->first[i] >= 0 && t->first[i] < hi && t->last[i] > lo && is_word_row(in, space, i))
+        add(p, i, i + 1), any = true;
   }
   if (!any)
     return fv_fail(p->err, FV_ENOTFOUND, "%s: the text has no row for \"%.*s\"", p->what, fv_shown(p->at + 1, n),
@@ -140,30 +147,31 @@ static bool take_name(list_parser *p, const char *name) {
   return true;
 }
 
+/* The rows that stand for image patches, or for one patch: several when the text shows the picture several times. */
 static fv_status add_image(list_parser *p, const fv_input *in, int stack) {
-  const fv_model *m = in->model;
-  int64_t down, across;
-  bool has = fv_input_grid(in, &down, &across), reads = false;
-  int64_t T = p->limit, first = T - down * across;
-  int space = m->plan->stacks[stack].space;
-  for (int i = 0; i < m->plan->nsteps; i++)
-    reads |= (m->plan->steps[i].kind == FV_KIND_PREPEND || m->plan->steps[i].kind == FV_KIND_PATCHES) &&
-             m->plan->steps[i].space == space;
-  if (!has || !reads || first < 0)
-    return fv_fail(p->err, FV_ENOTFOUND, "%s: %s has no image rows", p->what, m->plan->stacks[stack].name);
-  if (p->at == p->end || *p->at != '[') return add(p, first, T), FV_OK;
-  p->at++;
-  int64_t r, c, rows = p->limit;
-  p->limit = down;
-  bool good = parse_number(p, &r) && p->at < p->end && *p->at == ',';
-  if (good) p->at++, p->limit = across, good = parse_number(p, &c) && p->at < p->end && *p->at == ']';
-  p->limit = rows;
-  if (!good) return malformed(p, "image[ROW,COLUMN]");
-  p->at++;
-  if (r < 0 || r >= down || c < 0 || c >= across)
+  const char *name = in->model->plan->stacks[stack].name;
+  int64_t down, across, r = 0, c = 0, rows = p->limit, found = 0;
+  int space = in->model->plan->stacks[stack].space;
+  bool one = p->at < p->end && *p->at == '[';
+  fv_input_grid(in, &down, &across);
+  if (one) {
+    p->at++;
+    p->limit = down;
+    bool good = parse_number(p, &r) && p->at < p->end && *p->at == ',';
+    if (good) p->at++, p->limit = across, good = parse_number(p, &c) && p->at < p->end && *p->at == ']';
+    p->limit = rows;
+    if (!good) return malformed(p, "image[ROW,COLUMN]");
+    p->at++;
+  }
+  for (int64_t t = 0; t < rows; t++) {
+    int64_t patch = fv_input_patch(in, space, t);
+    if (patch >= 0) found++;
+    if (patch >= 0 && (!one || patch == r * across + c)) add(p, t, t + 1);
+  }
+  if (found == 0) return fv_fail(p->err, FV_ENOTFOUND, "%s: %s has no image rows", p->what, name);
+  if (one && (r < 0 || r >= down || c < 0 || c >= across))
     return fv_fail(p->err, FV_ENOTFOUND, "%s: image[%lld,%lld] is outside the %lld x %lld patches", p->what,
                    (long long)r, (long long)c, (long long)down, (long long)across);
-  add(p, first + r * across + c, first + r * across + c + 1);
   return FV_OK;
 }
 
@@ -175,7 +183,7 @@ static fv_status add_rows(list_parser *p, const fv_input *in, int stack) {
   if (take_name(p, "image")) return add_image(p, in, stack);
   if (take_name(p, "last")) return add(p, p->limit - 1, p->limit), FV_OK;
   if (take_name(p, "cls")) {
-    if (stack != m->picture_stack && !(t->first && t->first[0] < 0))
+    if (!fv_input_is_class(in, space, 0))
       return fv_fail(p->err, FV_ENOTFOUND, "%s: %s has no class row", p->what, m->plan->stacks[stack].name);
     return add(p, 0, 1), FV_OK;
   }
@@ -183,7 +191,7 @@ static fv_status add_rows(list_parser *p, const fv_input *in, int stack) {
     if (!t->first)
       return fv_fail(p->err, FV_ENOTFOUND, "%s: %s has no text rows", p->what, m->plan->stacks[stack].name);
     for (int64_t i = 0; i < t->count; i++)
-      if (t->first[i] >= 0) add(p, i, i + 1);
+      if (t->first[i] >= 0 && fv_input_spliced(in, space, i) < 0) add(p, i, i + 1);
     return FV_OK;
   }
   bool number = p->at < p->end && (*p->at == '-' || *p->at == '*' || (*p->at >= '0' && *p->at <= '9'));

@@ -45,12 +45,18 @@ static void each_input(walk *k, int step, int run, int64_t t, visit_fn fn, bool 
     case FV_RULE_SHIFT:
       if (t > 0) fn(k, s->in[0], run, t - 1, any);
       return;
+    case FV_RULE_SKIP: fn(k, s->in[0], run, t + 1, any); return;
+    case FV_RULE_SPLICE: {
+      int64_t at = fv_input_spliced(k->w->runs[run].input, s->space, t);
+      fn(k, s->in[at < 0 ? 0 : 1], run, at < 0 ? t : at, any);
+      return;
+    }
     case FV_RULE_ALL:
       for (int64_t r = 0; r < rows_of(k, s->in[0], run); r++) fn(k, s->in[0], run, r, any);
       return;
     case FV_RULE_ATTEND:
       fn(k, s->in[0], run, t, any);
-      for (int64_t r = 0; r < (s->causal ? t + 1 : rows_of(k, s->in[1], run)); r++)
+      for (int64_t r = fv_step_sees(s, t, 0).lo; r < fv_step_sees(s, t, rows_of(k, s->in[1], run)).hi; r++)
         fn(k, s->in[1], run, r, any), fn(k, s->in[2], run, r, any);
   }
 }
@@ -227,6 +233,7 @@ static int compare_values(const fv_model *m, const random_inputs *in, uint64_t s
       size_t n;
       if (p->sites[i].part != FV_PART_OUT || !w->runs[run].pixels) continue;
       OK(fv_model_site(m, (size_t)i, &info, NULL, 0, ERR));
+      strcat(info.address, "@*");
       OK(fv_address_resolve(m, w->runs[run].input, info.address, &s, &n, ERR));
       data[run * p->nsites + i] = fv_alloc((size_t)(s->nrows * s->width), sizeof **data);
       OK(fv_wave_read(w, run, s, data[run * p->nsites + i], ERR));

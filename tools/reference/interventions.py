@@ -15,7 +15,7 @@ import re
 import torch
 
 ADDRESS = re.compile(r"^([a-z_]+)\.(?:([-\d,*]+)\.)?([a-z][a-z_.]*)(?:#([-\d,]+))?(?:@([-\d,]+))?(?::([-\d,]+))?$")
-HEAD_SITES = ("q", "k", "v", "z")
+HEAD_SITES = ("q", "k", "v", "z", "rot_q", "rot_k")
 
 
 def numbers(text, n):

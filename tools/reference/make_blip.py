@@ -320,7 +320,7 @@ def written(text, layers):
     return {f"{stack}.{i}.{site if stack == 'vision' else SAME.get(site, site)}" for i in one}
 
 
-def write_interventions(blip, folder, pairs, runs, seed, count):
+def write_interventions(blip, folder, pairs, runs, seed, count, choose=Chooser, states_of=written):
     """pairs are (image, question) indices of equal shapes; runs maps them to (pixels, ids, captured sites)."""
     rng = random.Random(seed)
     g = torch.Generator().manual_seed(seed)
@@ -333,7 +333,7 @@ def write_interventions(blip, folder, pairs, runs, seed, count):
         return f"directions.safetensors:{key}"
 
     shapes = {k: tuple(v.shape) for k, v in runs[pairs[0]][2].items()}
-    chooser = Chooser(rng, blip.layers, shapes, files)
+    chooser = choose(rng, blip.layers, shapes, files)
     items, logits, idle, attempts = [], {}, 0, 0
     while len(items) < count:
         attempts += 1
@@ -341,7 +341,7 @@ def write_interventions(blip, folder, pairs, runs, seed, count):
         do, used, needs_source, noise = [], set(), False, True
         for _ in range(rng.choice([1, 1, 1, 2, 2, 3])):
             text, source = chooser.one(noise)
-            states = written(text, blip.layers)
+            states = states_of(text, blip.layers)
             if states & used:
                 continue
             used |= states
@@ -375,9 +375,8 @@ def write_interventions(blip, folder, pairs, runs, seed, count):
     return items, tensors, logits, attempts
 
 
-def double_errors(folder, pairs, runs, items, tensors, logits, images):
+def double_errors(exact, pairs, runs, items, tensors, logits, images):
     """What float32 itself costs: the same in float64, as a share of the largest logit."""
-    exact = Blip(folder, torch.float64)
     wide = {p: exact.sites.run(exact.pixels(images[p[0]]), runs[p][1]) for p in pairs}
     site = max(((runs[p][2][k].double() - v).abs().max() / v.abs().max()).item()
                for p in pairs for k, v in wide[p].items() if not k.endswith("scores"))
@@ -426,7 +425,7 @@ def main():
         assert len({len(runs[p][1]) for p in pairs}) == 1
         items, tensors, logits, attempts = write_interventions(blip, out, pairs, runs, 1000 + number,
                                                                args.interventions)
-        site, edit = double_errors(folder, pairs, runs, items, tensors, logits, images)
+        site, edit = double_errors(Blip(folder, torch.float64), pairs, runs, items, tensors, logits, images)
         size = sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
         print(f"{name}: seed {seed}, {size} bytes, {len(items)} interventions of {attempts} drawn; float32 against float64: "
               f"sites {site:.1e}, edited logits {edit:.1e} of the maximum")

@@ -35,6 +35,7 @@ class Blip:
         self.tokenizer = AutoTokenizer.from_pretrained(folder)
         self.processor = BlipImageProcessorPil.from_pretrained(folder)
         c = self.model.config
+        self.ends = [c.text_config.sep_token_id]
         self.layers = {"vision": c.vision_config.num_hidden_layers, "text_encoder": c.text_config.num_hidden_layers,
                        "text_decoder": c.text_config.num_hidden_layers}
 
@@ -75,14 +76,14 @@ def write_case(blip, folder, name, image, question, patterns=("*",)):
     entry = {"name": name, "image": Path(image).name, "question": question, "tensors": f"{name}.safetensors",
              "ids": ids, "pieces": blip.tokenizer.convert_ids_to_tokens(ids),
              "answer": {"text": blip.tokenizer.decode(answer, skip_special_tokens=True), "ids": answer,
-                        "complete": answer[-1] == blip.model.config.text_config.sep_token_id},
+                        "complete": answer[-1] in blip.ends},
              "margin": margin, "top": blip.top(seen["head.logits"])}
     return entry, seen
 
 
-def write_cases(folder, script, entries):
+def write_cases(folder, script, entries, family="blip_vqa"):
     made = {"script": f"tools/reference/{script}", **versions()}
     lines = ",\n".join(json.dumps(e, ensure_ascii=False) for e in entries)
     Path(folder, "cases.json").write_text(
-        '{"family":"blip_vqa",\n"made":' + json.dumps(made) + ',\n"cases":[\n' + lines + "\n]}\n")
+        '{"family":' + json.dumps(family) + ',\n"made":' + json.dumps(made) + ',\n"cases":[\n' + lines + "\n]}\n")
     return made
