@@ -16,12 +16,18 @@ static const isa_entry ISAS[] = {
 #undef ISA_ENTRY
 };
 
+/* Feature by feature, because clang 14 does not know the names of the levels. Neither does it know f16c, lzcnt and
+ * movbe, which every processor with AVX2, FMA and BMI2 has. */
 static bool isa_runs(const char *name) {
 #ifdef FV_HAVE_ISA_X86
   __builtin_cpu_init();
-  if (strcmp(name, "x86-64-v4") == 0) return __builtin_cpu_supports("x86-64-v4") != 0;
-  if (strcmp(name, "x86-64-v3") == 0) return __builtin_cpu_supports("x86-64-v3") != 0;
-  return __builtin_cpu_supports("x86-64-v2") != 0;
+  bool v2 = __builtin_cpu_supports("ssse3") && __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("popcnt");
+  bool v3 = v2 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi") &&
+            __builtin_cpu_supports("bmi2");
+  if (strcmp(name, "x86-64-v2") == 0) return v2;
+  if (strcmp(name, "x86-64-v3") == 0) return v3;
+  return v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 #else
   return name != NULL;
 #endif
