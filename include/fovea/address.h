@@ -25,6 +25,7 @@ typedef struct fv_selection {
   int step, part;         /* where in the plan */
   int stack, layer;       /* layer -1: the site has none */
   const char *site;       /* "cross.z" */
+  const char *row_stack;  /* whose rows these are: keys of cross-attention have the picture's. NULL: no stack's */
   int64_t T;              /* rows of the site for this input */
   int64_t nrows, *rows;   /* selected rows, in the order named */
   bool all_rows;          /* no @ROWS was given */

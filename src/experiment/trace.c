@@ -258,13 +258,12 @@ static fv_status build_wave(tracer *t, fv_error *err) {
   return st;
 }
 
-static const char *piece_of(const tracer *t, const restore *r, int64_t row) {
-  fv_row_info info;
-  const fv_selection *s = &r->cells[0];
-  char stack[96];
-  size_t n = strcspn(s->address, ".");
-  memcpy(stack, s->address, n), stack[n] = '\0';
-  return fv_input_row(t->clean_input, stack, row, &info, NULL) == FV_OK ? info.piece : "";
+/* What a row is; a row that is no token has a name instead of a piece. */
+static fv_row_info row_of(const tracer *t, const restore *r, int64_t row) {
+  fv_row_info info = {.piece = ""};
+  const char *stack = r->cells[0].row_stack;
+  if (stack) (void)fv_input_row(t->clean_input, stack, row, &info, NULL);
+  return info;
 }
 
 static fv_status emit(tracer *t, fv_sink sink, const char *answer, fv_error *err) {
@@ -284,7 +283,7 @@ static fv_status emit(tracer *t, fv_sink sink, const char *answer, fv_error *err
           line.sample = t->o.sample, line.draw = s->draw, line.corrupt = t->o.corrupt[s->corrupt], line.stack = stack;
           line.site = r->cells[layer].site, line.layer = r->cells[layer].layer, line.window = t->o.window,
           line.row = row;
-          line.piece = piece_of(t, r, row), line.op = "replace";
+          line.piece = row_of(t, r, row).piece, line.op = "replace";
           line.prob = m->prob, line.logit = m->logit, line.p_diff = m->prob - (float)s->low, line.kl = m->kl,
           line.rank = m->rank;
           line.clean_prob = (float)t->high, line.corrupt_prob = (float)s->low, line.answer_id = t->answer,
@@ -313,17 +312,19 @@ static fv_status add_maps(tracer *t, const series *s, size_t k, int64_t base, in
   like.site = r->cells[0].site;
   like.layers = fv_alloc((size_t)cols, sizeof *like.layers);
   const char **labels = fv_alloc((size_t)r->T, sizeof *labels);
+  fv_row_info *rows = fv_alloc((size_t)r->T, sizeof *rows);
   float *prob = fv_alloc((size_t)(r->T * cols), sizeof *prob);
-  fv_status st = like.layers && labels && prob ? FV_OK : no_memory(err);
+  fv_status st = like.layers && labels && rows && prob ? FV_OK : no_memory(err);
   for (int64_t row = 0; row < r->T && !st; row++) {
-    labels[row] = piece_of(t, r, row);
+    rows[row] = row_of(t, r, row);
+    labels[row] = rows[row].piece[0] ? rows[row].piece : rows[row].name;
     for (int64_t c = 0; c < cols; c++)
       like.layers[c] = r->cells[c].layer, prob[row * cols + c] = s->cells[base + c * r->T + row].prob;
   }
   fv_trace_map *map = NULL;
   if (!st) st = fv_trace_map_find(result, &like, labels, &map, err);
   if (!st) fv_trace_map_add(map, prob, s->low, t->high);
-  free(like.layers), free(labels), free(prob);
+  free(like.layers), free(labels), free(rows), free(prob);
   return st;
 }
 

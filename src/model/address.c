@@ -214,7 +214,7 @@ static fv_status fill_selection(const fv_model *m, const fv_input *in, const fv_
   s->all_rows = !p->has_rows;
   char *rows = p->has_rows ? fv_format("%.*s", (int)p->nrows, p->rows) : NULL;
   fv_status st;
-  const char *owner = row_owner(m->plan, step->space);
+  const char *owner = s->row_stack = row_owner(m->plan, step->space);
   if (!p->has_rows && site->step == m->plan->output) /* the logits are those of the answer row, the last */
     st = fv_numbers_parse("-1", 2, s->T, "rows", &s->rows, &s->nrows, err);
   else if (!p->has_rows)

@@ -370,6 +370,24 @@ static void test_averages(void **state) {
   sheet_free(&t);
 }
 
+/* Rows are named by what they are, also where they are no tokens, and where a site of one stack has another's rows. */
+static void test_row_names(void **state) {
+  (void)state;
+  json_t *j = expect_json("fovea trace $M $I $Q --draws 1 --json --restore vision.1.resid_post"),
+         *names = json_object_get(average_of(j, "vision"), "pieces");
+  assert_int_equal(json_array_size(names), 26);
+  assert_string_equal(json_string_value(json_array_get(names, 0)), "cls");
+  assert_string_equal(json_string_value(json_array_get(names, 9)), "image[1,3]");
+  json_decref(j);
+  sheet t = trace("$I $Q --draws 1 --restore text_encoder.0.cross.k");
+  assert_int_equal(t.count, 26); /* keys are the picture's rows */
+  assert_string_equal(text_at(&t, 5, "piece"), "");
+  sheet_free(&t);
+  program_result r = expect(0, "fovea trace $M $I $Q --draws 1 --restore vision.final");
+  assert_non_null(strstr(r.out, " (image["));
+  program_release(&r);
+}
+
 /* A COCO-QA style table; bad rows are excluded by name, and flat draws from the normalised average only. */
 static void test_samples(void **state) {
   (void)state;
@@ -475,9 +493,10 @@ static void test_dry_run(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_cells),    cmocka_unit_test(test_table),   cmocka_unit_test(test_same_bits),
-      cmocka_unit_test(test_redraw),   cmocka_unit_test(test_windows), cmocka_unit_test(test_parts),
-      cmocka_unit_test(test_averages), cmocka_unit_test(test_samples), cmocka_unit_test(test_dry_run),
+      cmocka_unit_test(test_cells),    cmocka_unit_test(test_table),     cmocka_unit_test(test_same_bits),
+      cmocka_unit_test(test_redraw),   cmocka_unit_test(test_windows),   cmocka_unit_test(test_parts),
+      cmocka_unit_test(test_averages), cmocka_unit_test(test_row_names), cmocka_unit_test(test_samples),
+      cmocka_unit_test(test_dry_run),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
