@@ -135,26 +135,25 @@ static uint32_t trie_insert(struct fv_trie *trie, const char *text, size_t n) {
   return node;
 }
 
-static bool normal_form(fv_added_token *token, const fv_normalizer *normalizer) {
+static fv_status normal_form(fv_added_token *token, const fv_normalizer *normalizer, const char *where, fv_error *err) {
   fv_chars in = {0}, out = {0};
+  fv_status st = FV_OK;
   bool ok = fv_chars_add_utf8(&in, token->content, token->n);
-  if (token->normalized) ok = ok && fv_normalizer_apply(normalizer, in.items, in.count, &out);
-  size_t n = 0;
-  char *text = !ok                 ? NULL
-               : token->normalized ? fv_chars_utf8(out.items, out.count, &n)
-                                   : fv_chars_utf8(in.items, in.count, &n);
-  token->normal = text;
-  token->normal_n = n;
+  if (ok && token->normalized) st = fv_normalizer_apply(normalizer, in.items, in.count, &out, err);
+  const fv_chars *normal = token->normalized ? &out : &in;
+  if (ok && !st) token->normal = fv_chars_utf8(normal->items, normal->count, &token->normal_n);
+  if (!st && !token->normal) st = fv_fail(err, FV_ENOMEM, "%s: no memory for the added tokens", where);
   fv_chars_release(&in);
   fv_chars_release(&out);
-  return text != NULL;
+  return st;
 }
 
 fv_status fv_added_build(fv_added *added, const fv_normalizer *normalizer, const char *where, fv_error *err) {
   for (size_t i = 0; i < added->count; i++) {
     fv_added_token *token = &added->tokens[i];
     struct fv_trie *trie = token->normalized ? &added->normalized : &added->raw;
-    if (!normal_form(token, normalizer)) return fv_fail(err, FV_ENOMEM, "%s: no memory for the added tokens", where);
+    fv_status st = normal_form(token, normalizer, where, err);
+    if (st) return st;
     if (token->normal_n == 0)
       return fv_fail(err, FV_EFORMAT,
                      "%s: added token %d \"%s\" has \"normalized\" and nothing is left of it after normalization",

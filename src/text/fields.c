@@ -74,6 +74,31 @@ fv_status fv_field_part(const json_t *root, const char *key, const char *where, 
   return FV_OK;
 }
 
+static fv_status add_steps(const json_t *part, const char *list, const char *where, fv_field_step_fn *add, void *data,
+                           int depth, fv_error *err) {
+  fv_slice type = {0};
+  const json_t *parts = NULL;
+  if (!json_is_object(part)) return fv_fail(err, FV_EFORMAT, "%s: a part of a Sequence is not an object", where);
+  fv_status st = fv_field_string(part, "type", where, &type, err);
+  if (st) return st;
+  if (strcmp(type.at, "Sequence") != 0) return add(part, type.at, where, data, err);
+  if (depth == FV_FIELD_DEPTH)
+    return fv_fail(err, FV_EUNSUPPORTED, "%s: Sequences within Sequences, more than %d deep", where, FV_FIELD_DEPTH);
+  st = fv_field_array(part, list, where, &parts, err);
+  for (size_t i = 0; !st && i < json_array_size(parts); i++)
+    st = add_steps(json_array_get(parts, i), list, where, add, data, depth + 1, err);
+  return st;
+}
+
+fv_status fv_field_steps(const json_t *root, const char *key, const char *list, const char *where,
+                         fv_field_step_fn *add, void *data, fv_error *err) {
+  const json_t *part;
+  fv_status st = fv_json_object(root, key, where, &part, err);
+  if (st || !part) return st;
+  st = add_steps(part, list, where, add, data, 0, err);
+  return st ? fv_fail_prefix(err, st, "\"%s\"", key) : FV_OK;
+}
+
 fv_status fv_field_unknown(const char *where, const char *key, const char *type, const char *known, fv_error *err) {
   return fv_fail(err, FV_EUNSUPPORTED, "%s: \"%s\" is of type \"%s\", which this build does not know (it knows %s)",
                  where, key, FV_QUOTE(type), known);

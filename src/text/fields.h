@@ -35,6 +35,12 @@ fv_status fv_field_id(const json_t *value, const char *what, const char *where, 
 /* The part of a tokenizer.json under `key` and its "type". Absent or null gives *part = NULL and *type = NULL. */
 fv_status fv_field_part(const json_t *root, const char *key, const char *where, const json_t **part, const char **type,
                         fv_error *err);
+/* Gives the parts of a tokenizer.json under `key`, in order, to `add`: the part itself, or where its "type" is Sequence
+ * the parts of the array `list` in it, and so on down to FV_FIELD_DEPTH Sequences. Absent or null gives none. */
+enum { FV_FIELD_DEPTH = 8 };
+typedef fv_status fv_field_step_fn(const json_t *part, const char *type, const char *where, void *data, fv_error *err);
+fv_status fv_field_steps(const json_t *root, const char *key, const char *list, const char *where,
+                         fv_field_step_fn *add, void *data, fv_error *err);
 /* The error for a type that this build does not know; `known` lists those it does. */
 fv_status fv_field_unknown(const char *where, const char *key, const char *type, const char *known, fv_error *err);
 

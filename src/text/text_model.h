@@ -35,11 +35,14 @@ typedef struct fv_text_model_kind {
   fv_status (*encode)(const void *model, const fv_vocab *vocab, const fv_char *word, size_t n, fv_tokens *out,
                       fv_error *err);
   void (*release)(void *model);
-  /* Whether transformers cleans up spaces after decoding when tokenizer_config.json does not say. */
+  /* Whether transformers cleans up spaces after decoding, unless tokenizer_config.json says no. */
   bool cleans_up;
 } fv_text_model_kind;
 
-extern const fv_text_model_kind fv_text_model_wordpiece;
+extern const fv_text_model_kind fv_text_model_wordpiece, fv_text_model_bpe;
+
+/* Fills a vocabulary from a table {piece: id}. Errors: FV_EFORMAT, FV_ENOMEM. */
+fv_status fv_text_model_vocab(const json_t *table, const char *where, fv_vocab *vocab, fv_error *err);
 
 /* The kind of "model" of a tokenizer.json. Errors: FV_EFORMAT; FV_EUNSUPPORTED for an unknown type. */
 fv_status fv_text_model_find(const json_t *model, const char *where, const fv_text_model_kind **out, fv_error *err);

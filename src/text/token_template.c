@@ -77,23 +77,33 @@ static fv_status parse_bert(fv_template *t, const json_t *part, const char *wher
   return st ? st : add_pair(t, part, "sep", where, err);
 }
 
-fv_status fv_template_parse(const json_t *root, const char *where, fv_template *out, fv_error *err) {
-  const json_t *part;
+static const struct {
   const char *type;
+  fv_status (*parse)(fv_template *t, const json_t *part, const char *where, fv_error *err);
+} kinds[] = {{"TemplateProcessing", parse_template}, {"BertProcessing", parse_bert}, {"RobertaProcessing", parse_bert}};
+
+static fv_status add_processor(const json_t *part, const char *type, const char *where, void *template, fv_error *err) {
+  fv_template *out = template;
+  /* It puts no tokens; it would only take white space off the places of the tokens. */
+  if (strcmp(type, "ByteLevel") == 0) return FV_OK;
+  for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+    if (strcmp(kinds[i].type, type) != 0) continue;
+    if (out->present)
+      return fv_fail(err, FV_EUNSUPPORTED, "%s: a second part that puts tokens around the text, a %s; expected one",
+                     where, type);
+    out->present = true;
+    return kinds[i].parse(out, part, where, err);
+  }
+  return fv_field_unknown(where, "post_processor", type,
+                          "Sequence, TemplateProcessing, BertProcessing, RobertaProcessing and ByteLevel", err);
+}
+
+fv_status fv_template_parse(const json_t *root, const char *where, fv_template *out, fv_error *err) {
   *out = (fv_template){0};
-  fv_status st = fv_field_part(root, "post_processor", where, &part, &type, err);
-  if (st) return st;
-  if (!part)
-    st = add(out, FV_TEMPLATE_TEXT, where, err);
-  else if (strcmp(type, "TemplateProcessing") == 0)
-    st = parse_template(out, part, where, err);
-  else if (strcmp(type, "BertProcessing") == 0)
-    st = parse_bert(out, part, where, err);
-  else
-    return fv_field_unknown(where, "post_processor", type, "TemplateProcessing and BertProcessing", err);
-  if (!st) return FV_OK;
-  fv_template_release(out);
-  return fv_fail_prefix(err, st, "\"post_processor\"");
+  fv_status st = fv_field_steps(root, "post_processor", "processors", where, add_processor, out, err);
+  if (!st && !out->present) st = add(out, FV_TEMPLATE_TEXT, where, err);
+  if (st) fv_template_release(out);
+  return st;
 }
 
 bool fv_template_apply(const fv_template *t, const fv_tokens *text, bool special, fv_tokens *out) {

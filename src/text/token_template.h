@@ -1,10 +1,12 @@
 /* The tokens that a post-processor puts around an encoded text, such as [CLS] A [SEP].
  *
- * Kinds: none, TemplateProcessing (its "single" template) and BertProcessing. All are reduced to one list of steps:
- * a token id, or "here goes the text". Ids are not checked against the vocabulary, as in the tokenizers library.
+ * Kinds: none, Sequence (with at most one that puts tokens), TemplateProcessing (its "single" template),
+ * BertProcessing, RobertaProcessing and ByteLevel (nothing). All are reduced to one list of steps: a token id, or "here
+ * goes the text". Ids are not checked against the vocabulary, as in the tokenizers library. Its "trim_offsets" is not
+ * followed: tokens keep the bytes of their spaces.
  *
  * Ownership: the template owns its steps. Threads: immutable after parsing.
- * Source: tokenizers, processors/template.rs and processors/bert.rs. Checked by: tests/text/test_tokenizer.c.
+ * Source: tokenizers, processors/. Checked by: tests/text/test_tokenizer.c.
  */
 #ifndef FOVEA_TEXT_TOKEN_TEMPLATE_H
 #define FOVEA_TEXT_TOKEN_TEMPLATE_H
@@ -19,6 +21,7 @@ enum { FV_TEMPLATE_TEXT = -1 };
 typedef struct fv_template {
   int32_t *steps; /* a token id, or FV_TEMPLATE_TEXT */
   size_t count, capacity;
+  bool present; /* a kind that puts tokens was read */
 } fv_template;
 
 void fv_template_release(fv_template *t);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "text/decode_clean_up.h"
 #include "text/tokenizer_parts.h"
 
 void fv_tokenizer_close(fv_tokenizer *t) {
@@ -12,7 +13,10 @@ void fv_tokenizer_close(fv_tokenizer *t) {
   fv_vocab_release(&t->vocab);
   fv_added_release(&t->added);
   fv_template_release(&t->around);
+  fv_normalizer_release(&t->normalizer);
+  fv_pretokenizer_release(&t->pretokenizer);
   fv_decoder_release(&t->decoder);
+  free(t->word_end);
   free(t);
 }
 
@@ -29,10 +33,13 @@ static fv_status no_memory(size_t n, fv_error *err) {
 
 /* Words of a stretch of normalized text without added tokens. */
 static fv_status encode_words(const fv_tokenizer *t, const fv_char *chars, size_t n, fv_tokens *out, fv_error *err) {
-  fv_status st = FV_OK;
-  size_t from = 0, first = 0;
-  while (!st && fv_pretokenizer_next(&t->pretokenizer, chars, n, &from, &first))
-    st = t->kind->encode(t->model, &t->vocab, chars + first, from - first, out, err);
+  fv_words words = {0};
+  fv_status st = fv_pretokenizer_apply(&t->pretokenizer, chars, n, &words, err);
+  for (size_t i = 0; !st && i < words.count; i++) {
+    size_t first = fv_words_start(&words, i);
+    st = t->kind->encode(t->model, &t->vocab, words.chars.items + first, words.ends[i] - first, out, err);
+  }
+  fv_words_release(&words);
   return st;
 }
 
@@ -57,8 +64,7 @@ static fv_status cut(const fv_tokenizer *t, bool normalized, const fv_char *char
 
 static fv_status encode_stretch(const fv_tokenizer *t, const fv_char *chars, size_t n, fv_tokens *out, fv_error *err) {
   fv_chars normal = {0};
-  fv_status st = FV_OK;
-  if (!fv_normalizer_apply(&t->normalizer, chars, n, &normal)) st = no_memory(n, err);
+  fv_status st = fv_normalizer_apply(&t->normalizer, chars, n, &normal, err);
   if (!st) st = cut(t, true, normal.items, normal.count, encode_words, out, err);
   fv_chars_release(&normal);
   return st;
@@ -97,30 +103,38 @@ fv_status fv_tokenizer_encode(const fv_tokenizer *t, const char *text, size_t n,
   return st;
 }
 
-fv_status fv_tokenizer_decode(const fv_tokenizer *t, const int32_t *ids, size_t n, bool skip_special, char **out,
-                              size_t *out_len, fv_error *err) {
-  fv_text text = {0};
-  bool first = true, room = true;
-  for (size_t i = 0; room && i < n; i++) {
-    if (ids[i] < 0) {
-      free(text.bytes);
+/* The tokens of ids, without those that are not to be seen. */
+static fv_status pieces_of(const fv_tokenizer *t, const int32_t *ids, size_t n, bool skip_special, fv_strings *out,
+                           fv_error *err) {
+  for (size_t i = 0; i < n; i++) {
+    if (ids[i] < 0)
       return fv_fail(err, FV_EUSAGE, "token id %d at position %zu is negative, expected 0 or more", (int)ids[i], i);
-    }
     const fv_added_token *added = fv_added_find_id(&t->added, ids[i]);
     size_t token_n = added ? added->normal_n : 0;
     const char *token = added ? added->normal : fv_vocab_piece(&t->vocab, ids[i], &token_n);
     if (!token || (skip_special && fv_added_is_special(&t->added, token, token_n))) continue;
-    room = fv_decoder_add(&t->decoder, token, token_n, first, &text);
-    first = false;
+    if (!fv_strings_add(out, token, token_n)) return fv_fail(err, FV_ENOMEM, "no memory to decode %zu tokens", n);
   }
-  if (t->clean_up && room) fv_decode_clean_up(&text);
-  if (!room || !fv_grow(&text.bytes, &text.capacity, text.n + 1, 1)) {
-    free(text.bytes);
-    return fv_fail(err, FV_ENOMEM, "no memory to decode %zu tokens", n);
+  return FV_OK;
+}
+
+fv_status fv_tokenizer_decode(const fv_tokenizer *t, const int32_t *ids, size_t n, bool skip_special, char **out,
+                              size_t *out_len, fv_error *err) {
+  fv_strings text = {0};
+  fv_status st = pieces_of(t, ids, n, skip_special, &text, err);
+  if (!st) st = fv_decoder_apply(&t->decoder, &text, err);
+  if (!st && !fv_grow(&text.bytes, &text.capacity, text.n + 1, 1))
+    st = fv_fail(err, FV_ENOMEM, "no memory to decode %zu tokens", n);
+  if (st) {
+    fv_strings_release(&text);
+    return st;
   }
+  if (t->clean_up) text.n = fv_clean_up_text(text.bytes, text.n);
+  if (t->word_end) text.n = fv_clean_up_word_ends(text.bytes, text.n, t->word_end);
   text.bytes[text.n] = '\0';
   *out = text.bytes;
   *out_len = text.n;
+  free(text.ends);
   return FV_OK;
 }
 

@@ -88,6 +88,23 @@ static fv_status bert_template(fv_tokenizer *t, const fv_special_files *files, c
   return st;
 }
 
+/* How transformers tidies decoded text: for WordPiece as tokenizer_config.json says, for BPE not at all; except that a
+ * model with an end-of-word suffix and a ByteLevel decoder, which leaves the suffixes in, is CLIP's. */
+static fv_status load_clean_up(fv_tokenizer *t, const json_t *root, const fv_special_files *files, const char *where,
+                               fv_error *err) {
+  const char *suffix = NULL, *decoder = NULL;
+  const json_t *part = json_object_get(root, "decoder");
+  fv_status st = fv_json_bool(files->config, "clean_up_tokenization_spaces", t->kind->cleans_up, files->config_path,
+                              &t->clean_up, err);
+  if (!t->kind->cleans_up) t->clean_up = false;
+  if (!st && part) decoder = json_string_value(json_object_get(part, "type"));
+  if (st || !decoder || strcmp(decoder, "ByteLevel") != 0) return st;
+  st = fv_json_string(json_object_get(root, "model"), "end_of_word_suffix", "", where, &suffix, err);
+  if (st || !*suffix) return st;
+  t->word_end = fv_strdup(suffix);
+  return t->word_end ? FV_OK : fv_fail(err, FV_ENOMEM, "%s: no memory for the tokenizer", where);
+}
+
 static fv_status load_parts(fv_tokenizer *t, const json_t *root, const fv_special_files *files, const char *where,
                             bool from_vocab, fv_error *err) {
   const json_t *model = NULL;
@@ -107,9 +124,7 @@ static fv_status load_parts(fv_tokenizer *t, const json_t *root, const fv_specia
   if (!st) st = fv_added_build(&t->added, &t->normalizer, where, err);
   if (!st && from_vocab) st = bert_template(t, files, where, err);
   if (!st && !from_vocab) st = fv_template_parse(root, where, &t->around, err);
-  if (!st)
-    st = fv_json_bool(files->config, "clean_up_tokenization_spaces", t->kind->cleans_up, files->config_path,
-                      &t->clean_up, err);
+  if (!st) st = load_clean_up(t, root, files, where, err);
   return st;
 }
 

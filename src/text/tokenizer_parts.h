@@ -23,7 +23,8 @@ struct fv_tokenizer {
   fv_pretokenizer pretokenizer;
   fv_template around;
   fv_decoder decoder;
-  bool clean_up; /* transformers' pass over the decoded string */
+  bool clean_up;  /* transformers' pass over the decoded string */
+  char *word_end; /* the suffix that it turns into a space; NULL: none */
 };
 
 #endif

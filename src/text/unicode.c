@@ -52,6 +52,16 @@ bool fv_unicode_word(uint32_t c) {
   return u_hasBinaryProperty((UChar32)c, UCHAR_ALPHABETIC) || u_hasBinaryProperty((UChar32)c, UCHAR_JOIN_CONTROL);
 }
 
+bool fv_unicode_letter(uint32_t c) {
+  if (!assigned_by(c, FV_UNICODE_NEW_AFTER)) return in_ranges(letter_new, sizeof letter_new / sizeof *letter_new, c);
+  return (category_mask(c) & U_GC_L_MASK) != 0;
+}
+
+bool fv_unicode_number(uint32_t c) {
+  if (!assigned_by(c, FV_UNICODE_NEW_AFTER)) return in_ranges(number_new, sizeof number_new / sizeof *number_new, c);
+  return (category_mask(c) & U_GC_N_MASK) != 0;
+}
+
 size_t fv_unicode_lower(uint32_t c, uint32_t out[2]) {
   if (c < 0x80) return out[0] = c >= 'A' && c <= 'Z' ? c + 32 : c, 1;
   if (c == 0x130) return out[0] = 'i', out[1] = 0x307, 2; /* the only lower case of two code points */
@@ -82,6 +92,17 @@ size_t fv_unicode_decompose(uint32_t c, uint32_t out[FV_UNICODE_DECOMPOSED]) {
     i += pair;
   }
   return count;
+}
+
+bool fv_unicode_compose(uint32_t a, uint32_t b, uint32_t *out) {
+  if (b < 0x300 || !assigned_by(a, 9) || !assigned_by(b, 9)) return false;
+  UErrorCode status = U_ZERO_ERROR;
+  const UNormalizer2 *nfc = unorm2_getNFCInstance(&status);
+  if (U_FAILURE(status)) return false;
+  UChar32 whole = unorm2_composePair(nfc, (UChar32)a, (UChar32)b);
+  if (whole < 0 || !assigned_by((uint32_t)whole, 9)) return false;
+  *out = (uint32_t)whole;
+  return true;
 }
 
 uint8_t fv_unicode_combining_class(uint32_t c) {

@@ -29,6 +29,10 @@ bool fv_unicode_punctuation(uint32_t c);
 /* \w of Unicode 16.0: Alphabetic, marks, decimal digits, connector punctuation, join controls. */
 bool fv_unicode_word(uint32_t c);
 
+/* \p{L} (general categories L*) and \p{N} (N*) of Unicode 16.0. */
+bool fv_unicode_letter(uint32_t c);
+bool fv_unicode_number(uint32_t c);
+
 /* Lower case of one code point on its own (no final sigma), Unicode 17.0; returns the number of code points, 1 or 2. */
 size_t fv_unicode_lower(uint32_t c, uint32_t out[2]);
 
@@ -36,6 +40,8 @@ size_t fv_unicode_lower(uint32_t c, uint32_t out[2]);
 enum { FV_UNICODE_DECOMPOSED = 4 };
 /* Full canonical decomposition, Unicode 9.0; returns the number of code points, at least 1. Not reordered. */
 size_t fv_unicode_decompose(uint32_t c, uint32_t out[FV_UNICODE_DECOMPOSED]);
+/* The character that a and b compose to canonically, Unicode 9.0; false when there is none. */
+bool fv_unicode_compose(uint32_t a, uint32_t b, uint32_t *out);
 /* Canonical combining class, Unicode 9.0. */
 uint8_t fv_unicode_combining_class(uint32_t c);
 

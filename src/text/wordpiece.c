@@ -25,20 +25,6 @@ static void wordpiece_release(void *model) {
   free(m);
 }
 
-static fv_status load_vocab(const json_t *table, const char *where, fv_vocab *vocab, fv_error *err) {
-  const char *piece;
-  json_t *value;
-  json_object_foreach((json_t *)(uintptr_t)table, piece, value) {
-    int32_t id = 0;
-    fv_status st = fv_field_id(value, piece, where, &id, err);
-    if (!st) st = fv_vocab_put(vocab, piece, strlen(piece), id, where, err);
-    if (st) return st;
-  }
-  if (vocab->count == 0)
-    return fv_fail(err, FV_EFORMAT, "%s: the vocabulary of \"model\" is empty, expected pieces and ids", where);
-  return FV_OK;
-}
-
 static fv_status wordpiece_load(const json_t *model, const char *where, fv_vocab *vocab, void **out, fv_error *err) {
   const json_t *table = NULL;
   fv_slice unknown = {0}, prefix = {0};
@@ -50,7 +36,7 @@ static fv_status wordpiece_load(const json_t *model, const char *where, fv_vocab
   wordpiece *m = st ? NULL : fv_alloc(1, sizeof *m);
   if (!st && !m) st = fv_fail(err, FV_ENOMEM, "%s: no memory for the vocabulary", where);
   if (!st) st = fv_json_int(model, "max_input_chars_per_word", 0, 0, INT64_MAX, where, &m->max_chars, err);
-  if (!st) st = load_vocab(table, where, vocab, err);
+  if (!st) st = fv_text_model_vocab(table, where, vocab, err);
   if (!st && !fv_vocab_find(vocab, unknown.at, unknown.n, &m->unknown))
     st = fv_fail(err, FV_EFORMAT, "%s: the vocabulary has no \"%s\", the token of unknown words", where,
                  FV_QUOTE(unknown.at));

@@ -73,7 +73,7 @@ static void damaged_json(void **state) {
       {"{}", "\"model\" is missing", FV_EFORMAT},
       {"{\"model\":3}", "\"model\" has the wrong type", FV_EFORMAT},
       {"{\"model\":{}}", "\"type\" is missing", FV_EFORMAT},
-      {"{\"model\":{\"type\":\"BPE\"}}", "\"BPE\"", FV_EUNSUPPORTED},
+      {"{\"model\":{\"type\":\"Unigram\"}}", "\"Unigram\"", FV_EUNSUPPORTED},
       {"{\"version\":\"2.0\"," GOOD "}", "\"2.0\"", FV_EUNSUPPORTED},
       {"{" MODEL("") "}", "is empty", FV_EFORMAT},
       {"{" MODEL("\"a\":0") "}", "no \"[UNK]\"", FV_EFORMAT},
@@ -89,10 +89,10 @@ static void damaged_json(void **state) {
       {"{" GOOD ",\"normalizer\":{\"type\":\"NFKC\"}}", "\"normalizer\" is of type \"NFKC\"", FV_EUNSUPPORTED},
       {"{" GOOD ",\"normalizer\":[]}", "\"normalizer\"", FV_EFORMAT},
       {"{" GOOD ",\"normalizer\":{\"type\":\"BertNormalizer\",\"clean_text\":1}}", "\"clean_text\"", FV_EFORMAT},
-      {"{" GOOD ",\"pre_tokenizer\":{\"type\":\"Metaspace\"}}", "\"Metaspace\"", FV_EUNSUPPORTED},
-      {"{" GOOD ",\"decoder\":{\"type\":\"ByteLevel\"}}", "\"ByteLevel\"", FV_EUNSUPPORTED},
+      {"{" GOOD ",\"pre_tokenizer\":{\"type\":\"Whitespace\"}}", "\"Whitespace\"", FV_EUNSUPPORTED},
+      {"{" GOOD ",\"decoder\":{\"type\":\"CTC\"}}", "\"CTC\"", FV_EUNSUPPORTED},
       {"{" GOOD ",\"decoder\":{\"type\":\"WordPiece\",\"prefix\":1,\"cleanup\":true}}", "\"prefix\"", FV_EFORMAT},
-      {"{" GOOD ",\"post_processor\":{\"type\":\"RobertaProcessing\"}}", "\"RobertaProcessing\"", FV_EUNSUPPORTED},
+      {"{" GOOD ",\"post_processor\":{\"type\":\"PairProcessing\"}}", "\"PairProcessing\"", FV_EUNSUPPORTED},
       {"{" GOOD ",\"post_processor\":{\"type\":\"BertProcessing\",\"cls\":[\"a\"],\"sep\":[\"a\",1]}}", "id of cls",
        FV_EFORMAT},
       {TEMPLATE("{\"Sequence\":{\"id\":\"B\"}}", ""), "\"B\"", FV_EFORMAT},
@@ -123,6 +123,103 @@ static void damaged_json(void **state) {
   clear();
   put("tokenizer.json", deep, sizeof deep);
   refused(FV_EFORMAT, "not valid JSON");
+}
+
+#define BPE(options, merges) \
+  "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":1,\"ab\":2}," options "\"merges\":[" merges "]}"
+#define PART(key, part) BPE("", "\"a b\"") ",\"" key "\":" part "}"
+#define SPLIT(regex)    \
+  PART("pre_tokenizer", \
+       "{\"type\":\"Split\",\"behavior\":\"Isolated\",\"invert\":false,\"pattern\":{\"Regex\":\"" regex "\"}}")
+#define NEST(inner) "{\"type\":\"Sequence\",\"normalizers\":[" inner "]}"
+#define NEST3(inner) NEST(NEST(NEST(inner)))
+
+/* Every fault that only a BPE tokenizer and its parts can have. */
+static void damaged_bpe(void **state) {
+  (void)state;
+  static const struct {
+    const char *text, *part;
+    fv_status status;
+  } cases[] = {
+      {BPE("", "\"a b\"") ",\"x\":[}", "not valid JSON", FV_EFORMAT},
+      {BPE("", "\"ab\"") "}", "merge 0 is not two pieces", FV_EFORMAT},
+      {BPE("", "\"a b\",\"a b a\"") "}", "merge 1 is not two pieces", FV_EFORMAT},
+      {BPE("", "[\"a\"]") "}", "merge 0 is not two pieces", FV_EFORMAT},
+      {BPE("", "[\"a\",3]") "}", "merge 0 is not two pieces", FV_EFORMAT},
+      {BPE("", "7") "}", "merge 0 is not two pieces", FV_EFORMAT},
+      {BPE("", "\"a c\"") "}", "\"c\", which the vocabulary lacks", FV_EFORMAT},
+      {BPE("", "\"b a\"") "}", "\"ba\", which the vocabulary lacks", FV_EFORMAT},
+      {BPE("\"dropout\":0.1,", "") "}", "\"dropout\" is 0.1", FV_EUNSUPPORTED},
+      {BPE("\"unk_token\":\"<unk>\",", "") "}", "no \"<unk>\"", FV_EFORMAT},
+      {BPE("\"unk_token\":1,", "") "}", "unk_token", FV_EFORMAT},
+      {BPE("\"fuse_unk\":1,", "") "}", "fuse_unk", FV_EFORMAT},
+      {BPE("\"byte_fallback\":true,\"end_of_word_suffix\":\"</w>\",", "") "}", "\"byte_fallback\" together",
+       FV_EUNSUPPORTED},
+      {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0}}}", "\"merges\" is missing", FV_EFORMAT},
+      {"{\"model\":{\"vocab\":{},\"merges\":[]}}", "is empty", FV_EFORMAT},
+      {PART("normalizer", "{\"type\":\"Sequence\"}"), "\"normalizers\" is missing", FV_EFORMAT},
+      {PART("normalizer", NEST("4")), "a part of a Sequence is not an object", FV_EFORMAT},
+      {PART("normalizer", NEST("{\"type\":\"NFKC\"}")), "\"NFKC\"", FV_EUNSUPPORTED},
+      {PART("normalizer", NEST3(NEST3(NEST3("{\"type\":\"NFC\"}")))), "more than 8 deep", FV_EUNSUPPORTED},
+      {PART("normalizer", "{\"type\":\"Prepend\"}"), "\"prepend\" is missing", FV_EFORMAT},
+      {PART("normalizer", "{\"type\":\"Replace\",\"content\":\"\"}"), "\"pattern\" is missing", FV_EFORMAT},
+      {PART("normalizer", "{\"type\":\"Replace\",\"content\":\"\",\"pattern\":{\"String\":\"\"}}"), "empty string",
+       FV_EUNSUPPORTED},
+      {PART("normalizer", "{\"type\":\"Strip\",\"strip_left\":true}"), "\"strip_right\" is missing", FV_EFORMAT},
+      {PART("pre_tokenizer", "{\"type\":\"Metaspace\",\"replacement\":\"ab\"}"), "expected one character", FV_EFORMAT},
+      {PART("pre_tokenizer", "{\"type\":\"Metaspace\",\"replacement\":\"_\",\"prepend_scheme\":\"last\"}"), "\"last\"",
+       FV_EFORMAT},
+      {PART("pre_tokenizer", "{\"type\":\"Metaspace\",\"replacement\":\"_\",\"add_prefix_space\":false}"),
+       "contradicts", FV_EFORMAT},
+      {PART("pre_tokenizer", "{\"type\":\"ByteLevel\"}"), "\"add_prefix_space\" is missing", FV_EFORMAT},
+      {PART("pre_tokenizer",
+            "{\"type\":\"Split\",\"behavior\":\"Cut\",\"invert\":false,\"pattern\":{\"String\":\"a\"}}"),
+       "\"behavior\" is \"Cut\"", FV_EFORMAT},
+      {SPLIT("\\\\w+"), "\"\\w+\"", FV_EUNSUPPORTED},
+      {SPLIT("(?i:a)"), "(?i", FV_EUNSUPPORTED},
+      {SPLIT("(*ACCEPT)"), "(*ACCEPT)", FV_EUNSUPPORTED},
+      {SPLIT("[[:alpha:]]"), "[[:alpha:]]", FV_EUNSUPPORTED},
+      {SPLIT("[a"), "\"[a\"", FV_EUNSUPPORTED},
+      {SPLIT("a{2}"), "\"{2}\"", FV_EUNSUPPORTED},
+      {SPLIT("a++"), "at byte 1", FV_EUNSUPPORTED},
+      {SPLIT("\xC3\xA9"), "at byte 0", FV_EUNSUPPORTED},
+      {SPLIT("(a"), "is wrong at byte 2", FV_EFORMAT},
+      {SPLIT("a*"), "matches the empty string", FV_EUNSUPPORTED},
+      {SPLIT(""), "matches the empty string", FV_EUNSUPPORTED},
+      {PART("decoder", "{\"type\":\"Strip\",\"content\":\"ab\"}"), "2 characters, expected one", FV_EFORMAT},
+      {PART("decoder", "{\"type\":\"Strip\",\"content\":\"a\",\"start\":-1}"), "start", FV_EFORMAT},
+      {PART("decoder", "{\"type\":\"Metaspace\",\"replacement\":\"_\",\"prepend_scheme\":\"x\"}"), "\"x\"", FV_EFORMAT},
+      {PART("decoder", "{\"type\":\"BPEDecoder\",\"suffix\":\"\"}"), "\"suffix\" is empty", FV_EUNSUPPORTED},
+      {PART("decoder", "{\"type\":\"Sequence\",\"decoders\":[{\"type\":\"CTC\"}]}"), "\"CTC\"", FV_EUNSUPPORTED},
+      {PART("post_processor", "{\"type\":\"RobertaProcessing\",\"cls\":[\"a\",0]}"), "\"sep\" is missing", FV_EFORMAT},
+      {PART("post_processor",
+            "{\"type\":\"Sequence\",\"processors\":[{\"type\":\"BertProcessing\",\"cls\":[\"a\",0],\"sep\":[\"a\",0]},"
+            "{\"type\":\"TemplateProcessing\"}]}"),
+       "a second part", FV_EUNSUPPORTED},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    clear();
+    put("tokenizer.json", cases[i].text, strlen(cases[i].text));
+    refused(cases[i].status, cases[i].part);
+  }
+}
+
+/* A pattern that takes exponential time ends with a message, not with an endless search. */
+static void hostile_pattern(void **state) {
+  (void)state;
+  const char *text = SPLIT("(a+)+[bc]");
+  char input[64];
+  fv_tokenizer *t = NULL;
+  fv_encoding e;
+  fv_error err = {0};
+  clear();
+  put("tokenizer.json", text, strlen(text));
+  if (fv_tokenizer_open(dir, &t, &err)) fail_msg("%s", err.text);
+  memset(input, 'a', sizeof input);
+  assert_int_equal(fv_tokenizer_encode(t, input, sizeof input, true, &e, &err), FV_EUNSUPPORTED);
+  assert_non_null(strstr(err.text, "too many steps"));
+  assert_int_equal(e.count, 0);
+  fv_tokenizer_close(t);
 }
 
 static void damaged_vocab(void **state) {
@@ -206,7 +303,8 @@ static int teardown(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(damaged_json), cmocka_unit_test(damaged_vocab),
-                                     cmocka_unit_test(damaged_config), cmocka_unit_test(old_files_count)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(damaged_json),    cmocka_unit_test(damaged_bpe),
+                                     cmocka_unit_test(hostile_pattern), cmocka_unit_test(damaged_vocab),
+                                     cmocka_unit_test(damaged_config),  cmocka_unit_test(old_files_count)};
   return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -5,13 +5,13 @@ usage: make_unicode_new.py > src/text/unicode_new.h && clang-format -i src/text/
 
 src/text/unicode.c asks ICU about characters up to Unicode 14. This script measures what the tokenizers library makes of
 the characters that Python's unicodedata (14.0 in Python 3.11) leaves unassigned: which of them are word characters for
-`single_word`, and which have a lower case.
+`single_word`, which are letters and numbers for regular expressions, and which have a lower case.
 """
 import sys
 import unicodedata
 
 import tokenizers
-from tokenizers import AddedToken, Tokenizer, models, normalizers
+from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers
 
 assert unicodedata.unidata_version == "14.0.0", unicodedata.unidata_version
 
@@ -42,6 +42,12 @@ def word_characters(codes):
                 yield code
 
 
+def of_class(codes, name):
+    """The characters that the regular expression NAME (such as \\p{L}) matches."""
+    removed = normalizers.Replace(Regex(name), "")
+    return [c for c in codes if removed.normalize_str(chr(c)) == ""]
+
+
 def lower_ranges(codes):
     lower = normalizers.Lowercase()
     out = []
@@ -68,6 +74,10 @@ def main():
     print("static const uint32_t word_new[][2] = {")
     for a, b in ranges(word_characters(codes)):
         print(f"    {{0x{a:X}, 0x{b:X}}},")
+    for name, what, title in (("letter_new", r"\p{L}", "Letters"), ("number_new", r"\p{N}", "Numbers")):
+        print(f"}};\n\n/* {title}. */\nstatic const uint32_t {name}[][2] = {{")
+        for a, b in ranges(of_class(codes, what)):
+            print(f"    {{0x{a:X}, 0x{b:X}}},")
     print("};\n\n/* Upper case characters and what to add for the lower case. */")
     print("static const struct {\n  uint32_t first, last;\n  int32_t shift;\n} lower_new[] = {")
     for a, b, shift in lower_ranges(codes):
