@@ -77,10 +77,9 @@ static fv_status metaspace_parse(const json_t *part, const char *where, step *ou
   if (replacement.n == 0 || fv_utf8_next(replacement.at, replacement.n, &out->replacement) != replacement.n)
     return fv_fail(err, FV_EFORMAT, "%s: \"replacement\" is \"%s\", expected one character", where,
                    FV_QUOTE(replacement.at));
-  int found = -1;
-  for (int i = 0; i < 3; i++)
-    if (strcmp(scheme, schemes[i]) == 0) found = i;
-  if (found < 0)
+  unsigned found = 0;
+  while (found < 3 && strcmp(scheme, schemes[found]) != 0) found++;
+  if (found == 3)
     return fv_fail(err, FV_EFORMAT, "%s: \"prepend_scheme\" is \"%s\", expected always, first or never", where,
                    FV_QUOTE(scheme));
   out->scheme = found;
@@ -109,7 +108,7 @@ static fv_status split_parse(const json_t *part, const char *where, step *out, f
   if (!st) st = fv_field_bool(part, "invert", where, &out->invert, err);
   if (!st) st = fv_pattern_parse(part, where, &out->pattern, err);
   if (st) return st;
-  for (int i = 0; i < 5; i++)
+  for (unsigned i = 0; i < 5; i++)
     if (strcmp(name.at, behaviors[i]) == 0) return out->behavior = i, FV_OK;
   return fv_fail(err, FV_EFORMAT,
                  "%s: \"behavior\" is \"%s\", expected Removed, Isolated, MergedWithPrevious, MergedWithNext or "
