@@ -208,9 +208,7 @@ TEMPLATES = {
               "what shape is the {c} colored object", "which shape is colored {c}"],
     "where_s": ["where is the {s}"],
     "where_c": ["where is the {c} object"],
-    "count_s": ["how many {p} are there", "how many {p} are in the picture"],
-    "count_c": ["how many {c} objects are there", "how many objects are {c}"],
-    "count_all": ["how many objects are there", "how many objects are in the picture"],
+    "count": ["how many objects are there", "how many objects are in the picture"],
 }
 
 
@@ -218,7 +216,7 @@ def ask(scene, rng, kind, target=None):
     """Draw one question of `kind`; returns (question, answer) or None.
 
     With `target`, the question is about that object (its shape, its colour or
-    its place); a count then counts objects of its shape or colour.
+    its place); a count is that of all objects.
     """
     objs = scene["objects"]
     shapes = [o["shape"] for o in objs]
@@ -258,28 +256,7 @@ def ask(scene, rng, kind, target=None):
         i, key = pick(cand)
         q, a = fill(key, i), position_word(objs[i])
     else:
-        roll = rng.random()
-        if target is not None:
-            if roll < 0.5:
-                s = shapes[target]
-                q, a = fill("count_s", s=s), shapes.count(s)
-            else:
-                c = colors[target]
-                q, a = fill("count_c", c=c), colors.count(c)
-        elif roll < 0.25:
-            q, a = fill("count_all"), len(objs)
-        else:
-            # mostly something that is present, else anything (answer often 0)
-            present = rng.random() < 0.8
-            if roll < 0.65:
-                here = sorted(set(shapes) - {-1}) if present else []
-                s = pick(here or range(len(SHAPES)))
-                q, a = fill("count_s", s=s), shapes.count(s)
-            else:
-                here = sorted(set(colors) - {-1}) if present else []
-                c = pick(here or range(len(COLORS)))
-                q, a = fill("count_c", c=c), colors.count(c)
-        a = str(a)
+        q, a = fill("count"), str(len(objs))
     if rng.random() < 0.5:
         q += "?"
     return q, a
