@@ -86,6 +86,8 @@ void roff_text(FILE *out, const char *text);
 /* session.c */
 fv_status session_open(cli_session *s);
 fv_status session_input(cli_session *s, const char *image, const char *question, const char *prompt, fv_input **out);
+/* Whether the options hold the picture and the text that this model's answer needs; FV_EUSAGE names what is missing. */
+fv_status session_check_input(cli_session *s);
 void session_input_options(const cli_session *s, fv_input_options *o);
 /* Other tools' names are accepted; these say on standard error which address they mean. */
 void session_note_alias(const cli_session *s, const char *address);

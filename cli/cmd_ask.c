@@ -48,10 +48,8 @@ static fv_status answer(cli_session *s, const fv_input *in) {
 
 static fv_status run(cli_session *s) {
   fv_input *in = NULL;
-  if (!s->args->image) return fv_fail(&s->err, FV_EUSAGE, "a picture is missing: --image FILE");
-  if (!s->args->question && !s->args->prompt)
-    return fv_fail(&s->err, FV_EUSAGE, "a question is missing: --question TEXT");
-  fv_status st = session_input(s, s->args->image, s->args->question, s->args->prompt, &in);
+  fv_status st = session_check_input(s);
+  if (!st) st = session_input(s, s->args->image, s->args->question, s->args->prompt, &in);
   if (!st) st = answer(s, in);
   fv_input_free(in);
   return st;
@@ -60,7 +58,11 @@ static fv_status run(cli_session *s) {
 const cli_command command_ask = {
     .name = "ask",
     .summary = "the answer to a question about a picture, and the most probable ones",
-    .details = "Prints the generated answer, then the most probable first tokens with logits and probabilities.",
+    .details =
+        "Prints the generated answer, then the most probable first tokens with logits and probabilities; of a model "
+        "that\n"
+        "classifies the class, then the most probable ones. Image-text matching has the classes \"no match\" and "
+        "\"match\".",
     .takes_model = true,
     .options = "image question prompt exif pillow json generate top seed threads memory compute check dry-run",
     .run = run};

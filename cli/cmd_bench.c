@@ -20,18 +20,26 @@ static fv_status plain(cli_session *s, const fv_input *in, fv_wave **w) {
   return st ? st : fv_wave_readout(*w, run, NULL, NULL, &s->err);
 }
 
-/* A clean run, a corrupted one, and every row of every layer of the question's stack restored. */
+/* The corruption as an edit: "mul-gauss:mean=1,std=5@vision.final" is "mul-gauss vision.final mean=1,std=5". */
+static void corruption_edit(const char *corrupt, char *out, size_t n) {
+  int op = (int)strcspn(corrupt, ":"), args = (int)strcspn(corrupt + op + 1, "@");
+  snprintf(out, n, "%.*s %s %.*s", op, corrupt, corrupt + op + 1 + args + 1, args, corrupt + op + 1);
+}
+
+/* A clean run, a corrupted one, and every row of every layer of the first stack that `fovea trace` restores. */
 static fv_status sweep(cli_session *s, const fv_input *in, fv_wave **w) {
   int clean, corrupt, run;
-  char address[128];
+  char edit_text[160];
+  fv_trace_choice choice;
   fv_selection *sites = NULL;
   size_t n = 0;
-  snprintf(address, sizeof address, "%s.*.resid_post", fv_model_question_stack(s->model));
-  fv_status st = fv_wave_new(s->model, NULL, w, &s->err);
+  fv_status st = fv_trace_choose(s->model, &choice, &s->err);
+  if (!st) corruption_edit(choice.corrupt, edit_text, sizeof edit_text);
+  if (!st) st = fv_wave_new(s->model, NULL, w, &s->err);
   if (!st) st = fv_wave_run(*w, -1, in, &clean, &s->err);
   if (!st) st = fv_wave_run(*w, clean, NULL, &corrupt, &s->err);
-  if (!st) st = fv_wave_do(*w, corrupt, "mul-gauss vision.final mean=1,std=5", -1, &s->err);
-  if (!st) st = fv_address_resolve(s->model, in, address, &sites, &n, &s->err);
+  if (!st) st = fv_wave_do(*w, corrupt, edit_text, -1, &s->err);
+  if (!st) st = fv_address_resolve(s->model, in, choice.restore[0], &sites, &n, &s->err);
   for (size_t i = 0; i < n && !st; i++)
     for (int64_t row = 0; row < sites[i].T && !st; row++) {
       fv_selection one = sites[i];
@@ -88,9 +96,9 @@ static fv_status run(cli_session *s) {
   char shipped[sizeof s->path + 16];
   /* The shipped model comes with a picture of its own. */
   snprintf(shipped, sizeof shipped, "%s/example.png", s->path);
-  if (!image && !question) image = shipped, question = "what color is the star";
-  if (!image || !question) return fv_fail(&s->err, FV_EUSAGE, "a workload needs --image FILE and --question TEXT");
-  fv_status st = session_input(s, image, question, NULL, &in);
+  if (!image && !question && !fv_model_text_optional(s->model)) image = shipped, question = "what color is the star";
+  fv_status st = image == shipped ? FV_OK : session_check_input(s);
+  if (!st) st = session_input(s, image, question, NULL, &in);
   if (!st) st = fv_machine_measure(s->model, 0.5, &machine, &s->err);
   json_out j = {.f = s->out};
   if (!st && s->args->json) {

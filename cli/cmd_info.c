@@ -65,9 +65,9 @@ static fv_status plan(cli_session *s) {
   fv_wave *w = NULL;
   char *text = NULL;
   int run;
-  if (!s->args->image || !(s->args->question || s->args->prompt))
-    return fv_fail(&s->err, FV_EUSAGE, "--plan needs --image and --question: reach and need depend on the rows");
-  fv_status st = session_input(s, s->args->image, s->args->question, s->args->prompt, &in);
+  fv_status st = session_check_input(s);
+  if (st) return fv_fail_prefix(&s->err, st, "--plan depends on the rows of one input");
+  st = session_input(s, s->args->image, s->args->question, s->args->prompt, &in);
   if (!st) st = fv_wave_new(s->model, NULL, &w, &s->err);
   if (!st) st = fv_wave_run(w, -1, in, &run, &s->err);
   if (!st) st = fv_wave_readout(w, run, NULL, NULL, &s->err);
@@ -87,8 +87,9 @@ static void stack_text(FILE *out, const fv_stack_info *k) {
   if (k->layers && k->rows) fprintf(out, ", %lld rows", (long long)k->rows);
   if (k->layers && !k->rows) fprintf(out, ", up to %lld rows", (long long)k->max_rows);
   if (!k->layers && k->vocabulary) fprintf(out, " %lld logits", (long long)k->vocabulary);
-  if (!k->layers && !k->vocabulary)
+  if (!k->layers && !k->vocabulary && k->mlp_width)
     fprintf(out, " %lld rows, width %lld, mlp %lld", (long long)k->rows, (long long)k->width, (long long)k->mlp_width);
+  if (!k->layers && !k->vocabulary && !k->mlp_width) fprintf(out, " width %lld", (long long)k->width);
   fputc('\n', out);
 }
 
@@ -152,7 +153,9 @@ static fv_status summary(cli_session *s) {
     fv_stack_info k = fv_model_stack(m, i);
     stack_text(s->out, &k);
   }
-  fprintf(s->out, "tokenizer     %s, %lld pieces\n", fv_model_tokenizer_kind(m), (long long)fv_model_vocabulary(m));
+  if (fv_model_vocabulary(m))
+    fprintf(s->out, "tokenizer     %s, %lld pieces\n", fv_model_tokenizer_kind(m), (long long)fv_model_vocabulary(m));
+  if (fv_model_classes(m)) fprintf(s->out, "answer        one of %lld classes\n", (long long)fv_model_classes(m));
   if (fv_model_image_size(m)) {
     int64_t side = fv_model_image_size(m), patch = fv_model_patch_size(m);
     fprintf(s->out, "picture       %lldx%lld, patches of %lld: %lld x %lld\n", (long long)side, (long long)side,

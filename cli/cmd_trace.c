@@ -16,13 +16,12 @@ static fv_status check_options(cli_session *s) {
     return fv_fail(&s->err, FV_EUSAGE, "--words, --limit, --only-correct and --avg-divisor belong to --samples");
   if (a->samples && strcmp(a->facet, "draw") == 0)
     return fv_fail(&s->err, FV_EUSAGE, "--facet draw shows one sample's draws");
-  if (!a->samples && !a->image) return fv_fail(&s->err, FV_EUSAGE, "a picture is missing: --image FILE");
-  if (!a->samples && !a->question && !a->prompt)
-    return fv_fail(&s->err, FV_EUSAGE, "a question is missing: --question TEXT");
+  fv_status st = a->samples ? FV_OK : session_check_input(s);
+  if (st) return st;
   if (a->json && a->csv && strcmp(a->csv, "-") == 0)
     return fv_fail(&s->err, FV_EUSAGE, "--json and --csv - both want the standard output");
   if (a->plot) {
-    fv_status st = fv_plot_check(a->plot, a->colors ? a->colors : "Purples", &s->err);
+    st = fv_plot_check(a->plot, a->colors ? a->colors : "Purples", &s->err);
     if (st) return st;
   }
   if (a->vmin >= a->vmax) return fv_fail(&s->err, FV_EUSAGE, "--vmin is not below --vmax");
@@ -30,14 +29,15 @@ static fv_status check_options(cli_session *s) {
 }
 
 /* --feature-range A:B on every restored site. */
-static fv_status restrict_features(cli_session *s, const fv_trace_options *o, char ***owned, fv_error *err) {
-  static const char *const both[] = {"text_encoder.*.resid_post", "text_decoder.*.resid_post"};
+static fv_status restrict_features(cli_session *s, const fv_trace_options *o, const fv_trace_choice *choice,
+                                   char ***owned, fv_error *err) {
   long long lo, hi;
   char extra;
   if (sscanf(s->args->feature_range, "%lld:%lld%c", &lo, &hi, &extra) != 2 || lo < 0 || hi <= lo)
     return fv_fail(err, FV_EUSAGE, "--feature-range \"%s\": expected A:B with A < B", s->args->feature_range);
+  const char *both[2] = {choice->restore[0], choice->restore[1]};
   const char *const *from = o->nrestore ? o->restore : both;
-  size_t n = o->nrestore ? o->nrestore : 2;
+  size_t n = o->nrestore ? o->nrestore : choice->nrestore;
   *owned = calloc(n + 1, sizeof **owned);
   for (size_t i = 0; *owned && i < n; i++) {
     size_t room = strlen(from[i]) + 64;
@@ -155,9 +155,9 @@ static fv_status dry_run(cli_session *s, fv_trace_options *o) {
   return st;
 }
 
-static fv_status compute(cli_session *s, fv_trace_options *o) {
+static fv_status compute(cli_session *s, fv_trace_options *o, const fv_trace_choice *choice) {
   const cli_args *a = s->args;
-  trace_run r = {.s = s, .options = o};
+  trace_run r = {.s = s, .options = o, .choice = *choice};
   fv_table_file *csv = NULL;
   fv_sink none = {0};
   const char *table = a->csv;
@@ -179,15 +179,17 @@ static fv_status compute(cli_session *s, fv_trace_options *o) {
 
 static fv_status run(cli_session *s) {
   fv_trace_options o;
+  fv_trace_choice choice = {0};
   char **restricted = NULL;
   fv_status st = check_options(s);
+  if (!st) st = fv_trace_choose(s->model, &choice, &s->err);
   if (!st) session_note_aliases(s);
   trace_options(s, &o);
   if (!st && s->args->feature_range) {
-    st = restrict_features(s, &o, &restricted, &s->err);
-    o.nrestore = o.nrestore ? o.nrestore : 2, o.restore = (const char *const *)restricted;
+    st = restrict_features(s, &o, &choice, &restricted, &s->err);
+    o.nrestore = o.nrestore ? o.nrestore : choice.nrestore, o.restore = (const char *const *)restricted;
   }
-  if (!st) st = s->args->dry_run ? dry_run(s, &o) : compute(s, &o);
+  if (!st) st = s->args->dry_run ? dry_run(s, &o) : compute(s, &o, &choice);
   for (size_t i = 0; restricted && i < o.nrestore; i++) free(restricted[i]);
   free(restricted);
   return st;

@@ -58,7 +58,9 @@ static const option options[] = {
     {"decode", FLAG, AT(decode), NULL, "with --jsonl: each line a JSON array of ids in, one JSON string out", 0, NULL},
     {"keep-special", FLAG, AT(keep_special), NULL, "with --decode: keep special tokens", 0, NULL},
     {"corrupt", LIST, AT(corrupt), "CORRUPTION",
-     "how the input is corrupted; repeatable (default mul-gauss:mean=1,std=5@vision.final)", 0, NULL},
+     "how the input is corrupted; repeatable (default mul-gauss:mean=1,std=5@vision.final; @vision.embed for a "
+     "classifier)",
+     0, NULL},
     {"restore", LIST, AT(restore), "ADDRESS",
      "what is put back, without rows; repeatable (default: the blocks' outputs of both text stacks)", 0, NULL},
     {"window", INTEGER, AT(window), "W", "restore W layers together, centred (default 1)", 1, NULL},

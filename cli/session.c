@@ -121,6 +121,18 @@ void session_note_aliases(const cli_session *s) {
   }
 }
 
+fv_status session_check_input(cli_session *s) {
+  const cli_args *a = s->args;
+  if (!fv_model_answer_stack(s->model))
+    return fv_fail(&s->err, FV_EUSAGE, "a %s model gives no answer; `fovea edit --read` saves its states",
+                   fv_model_family(s->model));
+  if (fv_model_picture_stack(s->model) && !a->image)
+    return fv_fail(&s->err, FV_EUSAGE, "a picture is missing: --image FILE");
+  if (!fv_model_text_optional(s->model) && !a->question && !a->prompt)
+    return fv_fail(&s->err, FV_EUSAGE, "a question is missing: --question TEXT");
+  return FV_OK;
+}
+
 void session_input_options(const cli_session *s, fv_input_options *o) {
   const cli_args *a = s->args;
   fv_input_defaults(o);

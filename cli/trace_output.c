@@ -7,7 +7,7 @@
 
 /* The corruption's text; the default has none in the options. */
 static const char *corruption(const trace_run *r, size_t i) {
-  return r->options->ncorrupt ? r->options->corrupt[i] : "mul-gauss:mean=1,std=5@vision.final";
+  return r->options->ncorrupt ? r->options->corrupt[i] : r->choice.corrupt;
 }
 
 /* Sums over samples may be divided by another number, as the original averages were. */
@@ -179,7 +179,8 @@ static fv_status npz_site(const trace_run *r, fv_npz *z, const fv_trace_map *m, 
   fv_error *err = &r->s->err;
   const fv_trace_result *t = &r->result;
   int64_t shape[2] = {m->rows, m->cols}, span[2] = {0, m->rows}, two = 2;
-  bool question = t->nids == m->rows && strcmp(m->stack, fv_model_question_stack(r->s->model)) == 0, correct = true;
+  const char *text = fv_model_question_stack(r->s->model);
+  bool question = text && t->nids == m->rows && strcmp(m->stack, text) == 0, correct = true;
   double low = average(r, m, m->low), high = average(r, m, m->high);
   char name[128], kind[96];
   double *scores = calloc((size_t)(m->rows * m->cols) + 1, sizeof *scores);

@@ -7,6 +7,7 @@
 typedef struct trace_run {
   cli_session *s;
   const fv_trace_options *options;
+  fv_trace_choice choice; /* what is meant where the options leave it open */
   fv_trace_result result;
   fv_samples samples;
   const char *npz, *plot;  /* where to write them, or NULL */

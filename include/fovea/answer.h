@@ -16,7 +16,7 @@ typedef struct fv_top {
 } fv_top;
 
 typedef struct fv_answer {
-  char *text;   /* decoded ids, special tokens skipped */
+  char *text;   /* decoded ids, special tokens skipped; or the label of the class */
   int32_t *ids; /* generated ids in order, the end token included when it was produced */
   int64_t nids;
   fv_top *top; /* first generated position, highest first; ties: lowest id */

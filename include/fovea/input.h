@@ -52,9 +52,13 @@ const uint8_t *fv_input_picture(const fv_input *input, int64_t *width, int64_t *
 /* SHA-256 of the image file as it is on disk; "" without one. */
 const char *fv_input_image_sha256(const fv_input *input);
 const char *fv_input_text(const fv_input *input); /* the text that was tokenized; "" without one */
-/* Names of the stack that reads the question and of the stack that writes the answer. */
+/* Names of the stack that reads the text and of the stack in whose last row the answer is read; NULL: none. */
 const char *fv_model_question_stack(const fv_model *model);
 const char *fv_model_answer_stack(const fv_model *model);
+/* The stack whose rows are image patches; NULL: none. */
+const char *fv_model_picture_stack(const fv_model *model);
+/* Whether a picture alone has an answer: the model reads no text, or can go without. */
+bool fv_model_text_optional(const fv_model *model);
 
 #ifdef __cplusplus
 }

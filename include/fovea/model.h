@@ -12,6 +12,8 @@
 #ifndef FOVEA_MODEL_H
 #define FOVEA_MODEL_H
 
+#include <stdbool.h>
+
 #include "fovea/status.h"
 
 #ifdef __cplusplus
@@ -86,9 +88,13 @@ fv_status fv_model_encode(const fv_model *model, const char *text, size_t n, int
 /* The text of some ids, as transformers' decode gives it. Release *text with free(). */
 fv_status fv_model_decode(const fv_model *model, const int32_t *ids, size_t count, bool skip_special, char **text,
                           size_t *length, fv_error *err);
-/* The piece of an id, or NULL when the tokenizer has none for it. */
+/* The piece of an id of the answer, or NULL when there is none: the tokenizer's, or the label of a class. */
 const char *fv_model_piece(const fv_model *model, int32_t id);
-/* The first piece of a text encoded alone, or the N of "id:N". */
+/* Classes that a model which answers with a class tells apart; 0: it answers with text, or not at all. */
+int64_t fv_model_classes(const fv_model *model);
+/* What some ids of an answer say: the decoded text, or the label of the class. Release *text with free(). */
+fv_status fv_model_answer_text(const fv_model *model, const int32_t *ids, size_t count, char **text, fv_error *err);
+/* The class with this label, the first piece of a text encoded alone, or the N of "id:N". */
 fv_status fv_model_answer_id(const fv_model *model, const char *text, int32_t *id, fv_error *err);
 
 #ifdef __cplusplus

@@ -21,9 +21,9 @@ extern "C" {
 typedef struct fv_trace_options {
   fv_input_options input;     /* the clean input */
   const char *sample;         /* name in the table, or NULL */
-  const char *const *corrupt; /* corruptions; none: mul-gauss:mean=1,std=5@vision.final */
+  const char *const *corrupt; /* corruptions; none: the model's, fv_trace_choose */
   size_t ncorrupt;
-  const char *const *restore; /* addresses without rows; none: every layer's output of the text stacks */
+  const char *const *restore; /* addresses without rows; none: the model's, fv_trace_choose */
   size_t nrestore;
   int64_t window;      /* layers restored together: max(0, l - W/2) up to, excluding, min(L, l + (W+1)/2) */
   int64_t draws;       /* of corruptions with noise; others have one */
@@ -37,6 +37,17 @@ typedef struct fv_trace_options {
 } fv_trace_options;
 
 void fv_trace_defaults(fv_trace_options *options);
+
+/* What is corrupted and restored when nothing else is said. Noise 1 + 5 N(0,1) multiplies what the other stacks read of
+ * the picture, and every layer's output is restored in the stacks of the question and of the answer; a model with a
+ * picture stack alone is corrupted at that stack's embeddings and restored there. FV_EUSAGE for a model without an
+ * answer. */
+typedef struct fv_trace_choice {
+  char corrupt[96];
+  size_t nrestore;
+  char restore[2][96];
+} fv_trace_choice;
+fv_status fv_trace_choose(const fv_model *model, fv_trace_choice *out, fv_error *err);
 
 /* One map of a trace: a site over its rows and layers. Values are averages over `draws` draws and `samples` samples. */
 typedef struct fv_trace_map {

@@ -64,6 +64,7 @@ static void gather_rows(fv_pass *p, int step) {
     for (int k = 0; k < inputs; k++) fv_resolve(w, s->in[k], e->run, p->row + at, n, p->in[k] + at);
     if (rule == FV_RULE_ALL)
       for (int64_t k = 0; k < n; k++) p->in[0][at + k] = resolve_row(w, s->in[0], e->run, 0);
+    if (rule == FV_RULE_PICK && n > 0) p->in[0][at] = resolve_row(w, s->in[0], e->run, (int32_t)s->pick);
     if (rule == FV_RULE_SHIFT)
       for (int64_t k = 0; k < n; k++)
         p->in[0][at + k] = p->row[at + k] > 0 ? resolve_row(w, s->in[0], e->run, p->row[at + k] - 1) : NULL;

@@ -134,7 +134,11 @@ static void set_pointers(full *f, int step) {
     f->row[t] = (int32_t)t;
     for (int k = 0; k < fv_kind_inputs(s->kind); k++) {
       fv_rule rule = fv_kind_rule(s->kind);
-      int64_t from = rule == FV_RULE_ALL ? 0 : rule == FV_RULE_SHIFT ? t - 1 : rule == FV_RULE_SKIP ? t + 1 : t;
+      int64_t from = rule == FV_RULE_ALL     ? 0
+                     : rule == FV_RULE_PICK  ? s->pick
+                     : rule == FV_RULE_SHIFT ? t - 1
+                     : rule == FV_RULE_SKIP  ? t + 1
+                                             : t;
       bool later = (rule == FV_RULE_ATTEND || rule == FV_RULE_SPLICE) && k > 0; /* looked up elsewhere */
       f->pointers[k][t] = from < 0 || later ? NULL : f->slot[s->in[k]] + from * p->steps[s->in[k]].width;
     }
@@ -234,19 +238,22 @@ static fv_status run_alone(full *f, fv_error *err) {
 fv_status fv_run_full(fv_wave *w, int run, fv_logits_fn fn, void *user, fv_error *err) {
   if (run < 0 || run >= w->nruns) return fv_fail(err, FV_EUSAGE, "run %d does not exist", run);
   const fv_plan *p = w->model->plan;
+  if (fn && p->output < 0) return fv_fail(err, FV_EUSAGE, "a %s model gives no logits", w->model->family->name);
   bool *wanted = fv_alloc((size_t)p->nsteps, sizeof *wanted);
   if (!wanted) return fv_fail(err, FV_ENOMEM, "no memory");
-  wanted[p->output] = fn != NULL;
+  if (fn) wanted[p->output] = true;
   for (int i = 0; i < w->nreads; i++)
     if (w->reads[i].run == run) w->reads[i].hash = 0; /* they are filled anew */
   full f = {.w = w, .run = &w->runs[run], .index = run, .wanted = wanted, .deliver = true};
   w->silent = true;
   fv_status st = run_alone(&f, err);
   w->silent = false;
-  int64_t T = rows_of(&f, p->output), V = p->steps[p->output].width;
   if (!st && fn && !f.slot[p->output])
     st = fv_fail(err, FV_EUSAGE, "run %d has no logits; is a picture or a question missing?", run);
-  if (!st && fn) st = fn(user, run, f.slot[p->output] + (T - 1) * V, V, err);
+  if (!st && fn) {
+    int64_t T = rows_of(&f, p->output), V = p->steps[p->output].width;
+    st = fn(user, run, f.slot[p->output] + (T - 1) * V, V, err);
+  }
   full_release(&f);
   free(wanted);
   return st;

@@ -15,6 +15,18 @@ void fv_generation_release(fv_generation *g) {
   *g = (fv_generation){0};
 }
 
+/* How many ids a run may get: what is asked for, or what the family allows and the positions leave (the last one needs
+ * no row). A class is one id. */
+static int64_t allowance(const fv_wave *w, int run, int64_t max_new) {
+  const fv_task *task = &w->model->task;
+  int64_t T = w->runs[run].T[w->model->answer_space], limit = w->model->plan->spaces[w->model->answer_space].limit;
+  if (task->labels) return 1;
+  if (max_new > 0) return max_new;
+  int64_t n = task->max_rows > 0 ? task->max_rows - T : task->max_new;
+  if (limit > 0 && limit - T + 1 < n) n = limit - T + 1;
+  return n > 1 ? n : 1;
+}
+
 static bool ends(const fv_task *task, int32_t id) {
   for (int i = 0; i < task->neos; i++)
     if (task->eos[i] == id) return true;
@@ -55,50 +67,40 @@ static fv_status decode_step(const fv_wave *before, const fv_generation *out, in
   return st ? st : fv_wave_compute(*next, NULL, err);
 }
 
-/* The family's limit, or as many ids as the positions of the longest run leave: the last one needs no row. */
-static int64_t room(const fv_wave *w, const int *runs, int64_t nruns) {
-  const fv_space *space = &w->model->plan->spaces[w->model->answer_space];
-  int64_t n = w->model->task.max_new;
-  for (int64_t i = 0; i < nruns && space->limit > 0; i++) {
-    bool known = runs[i] >= 0 && runs[i] < w->nruns;
-    int64_t left = known ? space->limit - w->runs[runs[i]].T[w->model->answer_space] + 1 : n;
-    if (left < n) n = left;
-  }
-  return n;
-}
-
 fv_status fv_wave_generate(fv_wave *w, const int *runs, int64_t nruns, int64_t max_new, fv_generation *out,
                            fv_error *err) {
   const fv_task *task = &w->model->task;
   if (!w->finished || !w->options.generate)
     return fv_fail(err, FV_EUSAGE, "generation follows fv_wave_compute of a wave with options.generate");
-  if (w->model->answer_space < 0)
-    return fv_fail(err, FV_EUSAGE, "a %s model generates no text", w->model->family->name);
-  if (max_new <= 0) max_new = room(w, runs, nruns);
+  if (w->model->answer_space < 0) return fv_fail(err, FV_EUSAGE, "a %s model gives no answer", w->model->family->name);
   int *at = fv_alloc((size_t)nruns, sizeof *at);
-  fv_wave **waves = fv_alloc((size_t)max_new, sizeof *waves);
-  fv_status st = at && waves ? FV_OK : fv_fail(err, FV_ENOMEM, "no memory");
+  int64_t *most = fv_alloc((size_t)nruns, sizeof *most), longest = 1;
+  fv_status st = at && most ? FV_OK : fv_fail(err, FV_ENOMEM, "no memory");
+  memset(out, 0, (size_t)nruns * sizeof *out);
   for (int64_t i = 0; i < nruns && !st; i++) {
-    out[i] = (fv_generation){.ids = fv_alloc((size_t)max_new, sizeof *out[i].ids)};
-    if (!out[i].ids)
-      st = fv_fail(err, FV_ENOMEM, "no memory");
-    else if (runs[i] < 0 || runs[i] >= w->nruns || !w->runs[runs[i]].keep)
+    if (runs[i] < 0 || runs[i] >= w->nruns || !w->runs[runs[i]].keep) {
       st = fv_fail(err, FV_EUSAGE, "run %d has no readout to generate from", runs[i]);
-    else
-      at[i] = runs[i];
+      break;
+    }
+    at[i] = runs[i], most[i] = allowance(w, runs[i], max_new);
+    if (most[i] > longest) longest = most[i];
+    out[i].ids = fv_alloc((size_t)most[i], sizeof *out[i].ids);
+    if (!out[i].ids) st = fv_fail(err, FV_ENOMEM, "no memory");
   }
+  fv_wave **waves = fv_alloc((size_t)longest, sizeof *waves);
+  if (!st && !waves) st = fv_fail(err, FV_ENOMEM, "no memory");
   int64_t nwaves = 0, alive = nruns;
   const fv_wave *newest = w;
   while (!st && alive > 0) {
     for (int64_t i = 0; i < nruns; i++) {
       if (at[i] < 0) continue;
       out[i].ids[out[i].count++] = newest->runs[at[i]].best_id;
-      if (ends(task, out[i].ids[out[i].count - 1]) || out[i].count == max_new) at[i] = -1, alive--;
+      if (ends(task, out[i].ids[out[i].count - 1]) || out[i].count == most[i]) at[i] = -1, alive--;
     }
     if (alive > 0) st = decode_step(newest, out, at, nruns, &waves[nwaves], err), newest = waves[nwaves++];
   }
   while (nwaves > 0) fv_wave_free(waves[--nwaves]);
   for (int64_t i = 0; i < nruns && st; i++) fv_generation_release(&out[i]);
-  free(at), free(waves);
+  free(at), free(most), free(waves);
   return st;
 }

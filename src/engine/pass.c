@@ -58,11 +58,20 @@ static double slot_flops(const fv_wave *w, int step) {
   return flops;
 }
 
-static double full_flops(const fv_wave *w, int run) {
+/* The steps that some read of the wave depends on: a run computed alone needs these and no others. */
+static void mark_used(const fv_wave *w, bool *used) {
+  const fv_plan *p = w->model->plan;
+  for (int i = 0; i < w->nreads; i++) used[w->reads[i].step] = true;
+  for (int s = p->nsteps - 1; s >= 0; s--)
+    for (int k = 0; used[s] && k < fv_kind_inputs(p->steps[s].kind); k++) used[p->steps[s].in[k]] = true;
+}
+
+static double full_flops(const fv_wave *w, const bool *used, int run) {
   const fv_plan *p = w->model->plan;
   double flops = 0.0;
   for (int i = 0; i < p->nsteps; i++) {
     const fv_step *s = &p->steps[i];
+    if (!used[i]) continue;
     int64_t T = w->runs[run].T[s->space], S = s->kind == FV_KIND_ATTEND ? fv_wave_keys(w, i, run) : 0;
     double whole = (double)T * fv_step_flops(p, i, S);
     flops += s->kind == FV_KIND_ATTEND && s->causal && T > 0 ? whole * (double)(T + 1) / (double)(2 * T) : whole;
@@ -93,8 +102,9 @@ fv_status fv_wave_cost(fv_wave *w, fv_cost *out, fv_error *err) {
     if (!st && w->memory_size > out->memory) out->memory = w->memory_size;
     out->parts++;
   }
+  if (!st) memset(used, 0, (size_t)nsteps * sizeof *used), mark_used(w, used);
   for (int i = 0; i < w->nreads && !st; i++)
-    if (!seen[w->reads[i].run]) seen[w->reads[i].run] = true, out->full_flops += full_flops(w, w->reads[i].run);
+    if (!seen[w->reads[i].run]) seen[w->reads[i].run] = true, out->full_flops += full_flops(w, used, w->reads[i].run);
   free(used), free(seen);
   return st;
 }

@@ -176,6 +176,9 @@ static void reach_step(fv_wave *w, int step, int r) {
         break;
       }
       case FV_RULE_SPLICE: reach_splice(w, s, r, run, parent, set); break;
+      case FV_RULE_PICK:
+        if (T > 0 && fv_rowset_has(fv_wave_set(w, w->reach, s->in[0], r), s->pick)) fv_rowset_add(set, 0);
+        break;
       case FV_RULE_ALL:
         if (!fv_rowset_empty(fv_wave_set(w, w->reach, s->in[0], r), w->words[p->steps[s->in[0]].space]))
           fv_rowset_add_range(set, 0, T);
@@ -250,6 +253,10 @@ static void need_inputs(fv_wave *w, const fv_step *s, int r, const int32_t *rows
   if (n == 0 || rule == FV_RULE_SOURCE) return;
   if (rule == FV_RULE_ALL) {
     fv_rowset_add_range(fv_wave_set(w, w->need, s->in[0], r), 0, w->runs[r].T[p->steps[s->in[0]].space]);
+    return;
+  }
+  if (rule == FV_RULE_PICK) {
+    fv_rowset_add(fv_wave_set(w, w->need, s->in[0], r), s->pick);
     return;
   }
   if (rule == FV_RULE_ATTEND) {

@@ -42,6 +42,19 @@ static void rope_rows(const fv_step_job *j, const fv_step *s) {
   }
 }
 
+static double dot_rows(int64_t n, const float *x, const float *y) {
+  double sum = 0.0;
+  for (int64_t d = 0; d < n; d++) sum += (double)x[d] * y[d];
+  return sum;
+}
+
+/* The bound under the length is torch.nn.functional.normalize's. */
+static void unit_row(int64_t n, const float *x, float *y) {
+  double length = sqrt(dot_rows(n, x, x));
+  if (length < 1e-12) length = 1e-12;
+  for (int64_t d = 0; d < n; d++) y[d] = (float)(x[d] / length);
+}
+
 fv_status fv_step_compute(const fv_step_job *j, fv_error *err) {
   const fv_model *m = j->model;
   const fv_step *s = &m->plan->steps[j->step];
@@ -57,7 +70,19 @@ fv_status fv_step_compute(const fv_step_job *j, fv_error *err) {
     case FV_KIND_ACT: fv_act_rows(m->kernels, (fv_act)s->act, j->n, s->width, j->in[0], j->y); return FV_OK;
     case FV_KIND_ADD: fv_add_rows(m->kernels, j->n, s->width, j->in[0], j->in[1], j->y); return FV_OK;
     case FV_KIND_MUL: fv_mul_rows(m->kernels, j->n, s->width, j->in[0], j->in[1], j->y); return FV_OK;
+    case FV_KIND_OFFSET:
+      for (int64_t i = 0; i < j->n; i++)
+        for (int64_t d = 0; d < s->width; d++) j->y[i * s->width + d] = j->in[0][i][d] + b->rows[d];
+      return FV_OK;
+    case FV_KIND_UNIT:
+      for (int64_t i = 0; i < j->n; i++) unit_row(s->width, j->in[0][i], j->y + i * s->width);
+      return FV_OK;
+    case FV_KIND_DOT:
+      for (int64_t i = 0; i < j->n; i++)
+        j->y[i] = (float)dot_rows(m->plan->steps[s->in[0]].width, j->in[0][i], j->in[1][i]);
+      return FV_OK;
     case FV_KIND_COPY:
+    case FV_KIND_PICK:
     case FV_KIND_DROP:
     case FV_KIND_SPLICE:
     case FV_KIND_PIXELS: fv_copy_rows(m->kernels, j->n, s->width, j->in[0], j->y); return FV_OK;

@@ -142,9 +142,11 @@ fv_status fv_wave_read(fv_wave *w, int run, const fv_selection *s, float *out, f
 
 fv_status fv_wave_readout(fv_wave *w, int run, fv_logits_fn fn, void *user, fv_error *err) {
   if (run < 0 || run >= w->nruns) return fv_fail(err, FV_EUSAGE, "run %d does not exist", run);
+  if (w->model->plan->output < 0)
+    return fv_fail(err, FV_EUSAGE, "a %s model gives no answer; its sites can be read", w->model->family->name);
   const fv_step *s = &w->model->plan->steps[w->model->plan->output];
   int64_t T = w->runs[run].T[s->space], last = T - 1;
-  if (T == 0) return fv_fail(err, FV_EUSAGE, "the input gives no answer row; is a question missing?");
+  if (T == 0) return fv_fail(err, FV_EUSAGE, "the input gives no answer row; is a picture or a question missing?");
   fv_read r = {.run = run,
                .step = w->model->plan->output,
                .nrows = 1,

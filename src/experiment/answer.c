@@ -75,8 +75,7 @@ fv_status fv_answers(fv_wave *w, const int *runs, int64_t nruns, int64_t top, in
   if (!st) st = fv_wave_compute(w, progress, err);
   if (!st) st = fv_wave_generate(w, runs, nruns, max_new, g, err);
   for (int64_t i = 0; i < nruns && !st; i++) {
-    size_t n;
-    st = fv_model_decode(model, g[i].ids, (size_t)g[i].count, true, &out[i].text, &n, err);
+    st = fv_model_answer_text(model, g[i].ids, (size_t)g[i].count, &out[i].text, err);
     out[i].ids = g[i].ids, out[i].nids = g[i].count;
     g[i] = (fv_generation){0};
   }

@@ -1,19 +1,50 @@
 #include "fovea/trace.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/bytes.h"
 #include "experiment/corruption.h"
 #include "experiment/trace_maps.h"
-
-static const char *const default_corrupt[] = {"mul-gauss:mean=1,std=5@vision.final"};
-static const char *const default_restore[] = {"text_encoder.*.resid_post", "text_decoder.*.resid_post"};
+#include "model/loaded.h"
 
 void fv_trace_defaults(fv_trace_options *o) {
   *o = (fv_trace_options){.window = 1, .draws = 10};
   fv_input_defaults(&o->input);
+}
+
+/* What the other stacks read of the picture: the last site outside the layers of the last stack of image rows. */
+static const char *picture_output(const fv_model *model, const char **stack) {
+  const fv_plan *p = model->plan;
+  const char *site = "";
+  *stack = "";
+  for (int i = 0; i < p->nsites; i++) {
+    const fv_stack *s = &p->stacks[p->sites[i].stack];
+    if (p->sites[i].layer < 0 && p->spaces[s->space].patch_row >= 0) *stack = s->name, site = p->sites[i].name;
+  }
+  return site;
+}
+
+fv_status fv_trace_choose(const fv_model *model, fv_trace_choice *out, fv_error *err) {
+  const char *question = fv_model_question_stack(model), *answer = fv_model_answer_stack(model);
+  const char *picture = fv_model_picture_stack(model);
+  *out = (fv_trace_choice){0};
+  if (!answer || !picture)
+    return fv_fail(err, FV_EUSAGE, "%s: a %s model has no %s, so there is nothing to trace", fv_model_path(model),
+                   fv_model_family(model), answer ? "picture" : "answer");
+  for (int i = 0; i < fv_model_stacks(model) && out->nrestore < 2; i++) {
+    fv_stack_info s = fv_model_stack(model, i);
+    bool text = (question && strcmp(s.name, question) == 0) || strcmp(s.name, answer) == 0;
+    if (text && s.layers > 0)
+      snprintf(out->restore[out->nrestore++], sizeof out->restore[0], "%s.*.resid_post", s.name);
+  }
+  const char *stack, *site = picture_output(model, &stack);
+  snprintf(out->corrupt, sizeof out->corrupt, "mul-gauss:mean=1,std=5@%s.%s", out->nrestore ? stack : picture,
+           out->nrestore ? site : "embed");
+  if (out->nrestore == 0) snprintf(out->restore[out->nrestore++], sizeof out->restore[0], "%s.*.resid_post", picture);
+  return FV_OK;
 }
 
 /* One --restore: its cells, and the same site in every layer for windows. */
@@ -34,6 +65,8 @@ typedef struct series {
 typedef struct tracer {
   const fv_model *model;
   fv_trace_options o;
+  fv_trace_choice choice; /* of the model, for what the options leave open */
+  const char *chosen_corrupt[1], *chosen_restore[2];
   fv_input *clean_input;
   fv_corruption *corruptions;
   fv_input **inputs; /* per corruption; NULL: an edit */
@@ -112,9 +145,12 @@ static fv_status resolve_restore(tracer *t, const char *address, restore *r, fv_
 
 static fv_status prepare(tracer *t, fv_error *err) {
   fv_status st = check_options(&t->o, err);
+  if (!st) st = fv_trace_choose(t->model, &t->choice, err);
   if (st) return st;
-  if (t->o.ncorrupt == 0) t->o.corrupt = default_corrupt, t->o.ncorrupt = 1;
-  if (t->o.nrestore == 0) t->o.restore = default_restore, t->o.nrestore = 2;
+  t->chosen_corrupt[0] = t->choice.corrupt;
+  for (size_t i = 0; i < t->choice.nrestore; i++) t->chosen_restore[i] = t->choice.restore[i];
+  if (t->o.ncorrupt == 0) t->o.corrupt = t->chosen_corrupt, t->o.ncorrupt = 1;
+  if (t->o.nrestore == 0) t->o.restore = t->chosen_restore, t->o.nrestore = t->choice.nrestore;
   t->corruptions = fv_alloc(t->o.ncorrupt, sizeof *t->corruptions),
   t->inputs = fv_alloc(t->o.ncorrupt, sizeof *t->inputs);
   t->restores = fv_alloc(t->o.nrestore, sizeof *t->restores);

@@ -11,9 +11,10 @@
 static void expected_shape(const fv_model *m, const fv_step *s, int which, int64_t *rows, int64_t *cols) {
   *cols = 0;
   *rows = s->width;
-  if (s->kind == FV_KIND_LINEAR) *rows = s->weight_rows;
+  if (s->kind == FV_KIND_LINEAR || s->kind == FV_KIND_OFFSET) *rows = s->weight_rows;
   if (which == 1) return;
   if (s->kind == FV_KIND_LINEAR) *cols = m->plan->steps[s->in[0]].width;
+  if (s->kind == FV_KIND_OFFSET) *cols = s->width;
   if (s->kind == FV_KIND_TOKENS || s->kind == FV_KIND_POSITION) {
     const fv_space *space = &m->plan->spaces[s->space];
     *cols = s->width;
@@ -132,6 +133,7 @@ static fv_status bind_step(fv_model *m, int step, fv_error *err) {
     case FV_KIND_RMSNORM: return read_floats(w, 0, s->width, &b->gain, err);
     case FV_KIND_PREPEND:
     case FV_KIND_POSITION: return read_floats(w, 0, w->count, &b->rows, err);
+    case FV_KIND_OFFSET: return read_floats(w, 0, s->width, &b->rows, err);
     case FV_KIND_TOKENS: b->table = w; return FV_OK;
     default: return FV_OK;
   }

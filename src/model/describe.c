@@ -76,6 +76,7 @@ static int64_t template_width(const builder *b, const fv_template *t, const int 
     case FV_W_Q: return d->H * d->Dh;
     case FV_W_KV: return d->KV * d->Dh;
     case FV_W_V: return d->V;
+    case FV_W_ONE: return 1;
     case FV_W_IN: break;
   }
   return in[0] >= 0 ? b->p->steps[in[0]].width : 0;
@@ -90,6 +91,7 @@ static int template_space(builder *b, const fv_template *t, const int in[3], fv_
     *st = find_space(b, "patches", side * side, &space);
   else if (fv_kind_rule(t->kind) == FV_RULE_SAME || fv_kind_rule(t->kind) == FV_RULE_ATTEND)
     space = b->p->steps[in[0]].space;
+  if (t->kind == FV_KIND_PICK) b->p->spaces[space].picks |= (uint32_t)1 << b->p->steps[in[0]].space;
   return space;
 }
 
@@ -125,6 +127,7 @@ static fv_status add_weights(builder *b, const fv_template *t, fv_step *s) {
   s->bias_tied = t->bias_tied;
   int64_t q = b->sd->H * b->sd->Dh, kv = b->sd->KV * b->sd->Dh;
   s->weight_rows = t->parts == 3 ? q + 2 * kv : s->width * (t->parts == 2 ? 2 : 1);
+  if (t->kind == FV_KIND_OFFSET) s->weight_rows = b->sd->types;
   s->first_row = t->parts == 3 ? (t->part > 0 ? q + (t->part - 1) * kv : 0) : s->width * t->part;
   return FV_OK;
 }
@@ -149,7 +152,8 @@ static fv_status expand_template(builder *b, const fv_template *t) {
                .act = b->sd->act,
                .channels = b->d->channels,
                .image = b->d->image,
-               .patch = b->d->patch};
+               .patch = b->d->patch,
+               .pick = t->pick};
   fv_status st = FV_OK;
   for (int k = 0; k < fv_kind_inputs(t->kind); k++)
     if ((st = resolve(b, t->in[k], &s.in[k]))) return st;
@@ -231,12 +235,15 @@ fv_status fv_plan_build(const fv_description *d, fv_plan **out, fv_error *err) {
   if (!b.p || !(b.p->stacks = fv_alloc((size_t)d->nstacks, sizeof *b.p->stacks))) st = no_memory(&b);
   if (!st) b.p->aliases = d->aliases, b.p->pixels = -1, b.p->output = -1;
   for (int i = 0; !st && i < d->nstacks; i++) st = expand_stack(&b, &d->stacks[i]);
-  if (!st) {
+  if (!st && d->output_stack) {
     int stack = fv_plan_find_stack(b.p, d->output_stack, strlen(d->output_stack));
     const fv_site *site = stack < 0 ? NULL : fv_plan_find_site(b.p, stack, -1, d->output_site, strlen(d->output_site));
-    if (site) b.p->output = site->step;
-    st = fv_plan_validate(b.p, err);
+    if (site)
+      b.p->output = site->step;
+    else
+      st = fv_fail(err, FV_EINTERNAL, "the plan has no %s.%s", d->output_stack, d->output_site);
   }
+  if (!st) st = fv_plan_validate(b.p, err);
   free(b.names);
   if (st) return fv_plan_free(b.p), st;
   *out = b.p;

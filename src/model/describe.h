@@ -12,7 +12,7 @@
 
 #include "model/plan.h"
 
-typedef enum fv_width { FV_W_IN, FV_W_D, FV_W_F, FV_W_Q, FV_W_KV, FV_W_V } fv_width; /* IN: as input 0 */
+typedef enum fv_width { FV_W_IN, FV_W_D, FV_W_F, FV_W_Q, FV_W_KV, FV_W_V, FV_W_ONE } fv_width; /* IN: as input 0 */
 
 enum {
   FV_T_NO_BIAS = 1,   /* LINEAR without bias */
@@ -31,7 +31,12 @@ typedef struct fv_template {
   int part, parts; /* LINEAR: this part of a fused matrix: of q, k, v (parts 3), or of two equal ones (parts 2) */
   unsigned flags;
   const char *weight_tied, *bias_tied; /* absolute names */
+  int pick;                            /* PICK: the row */
 } fv_template;
+
+/* Ends a template table. */
+#define FV_T_END \
+  { .kind = FV_KIND_END }
 
 typedef struct fv_stack_description {
   const char *name;
@@ -40,6 +45,7 @@ typedef struct fv_stack_description {
   const char *block_prefix;                  /* with "{}" */
   const fv_template *before, *block, *after; /* ended by FV_KIND_END; NULL: none */
   int64_t layers, D, H, KV, Dh, F, V;
+  int64_t types; /* OFFSET: rows of its table */
   int64_t rows;  /* fixed row count of its space; 0: by token ids */
   int64_t limit; /* most token rows */
   float eps;
@@ -58,7 +64,7 @@ typedef struct fv_description {
   fv_stack_description stacks[FV_MAX_STACKS];
   int64_t channels, image, patch; /* picture side and patch side in pixels; 0: no picture */
   const fv_alias *aliases;
-  const char *output_stack, *output_site; /* where the logits are */
+  const char *output_stack, *output_site; /* where the logits are; NULL: there are none */
 } fv_description;
 
 fv_status fv_plan_build(const fv_description *d, fv_plan **out, fv_error *err);

@@ -1,10 +1,13 @@
 #include "model/family.h"
 
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "kernel/kernel.h"
 
-static const fv_family *const families[] = {&fv_family_blip_vqa, &fv_family_llava};
+static const fv_family *const families[] = {&fv_family_blip_vqa, &fv_family_blip_caption, &fv_family_blip_itm,
+                                            &fv_family_vit,      &fv_family_bert,         &fv_family_llava};
 enum { NFAMILIES = sizeof families / sizeof *families };
 
 /* A configuration that names no architecture is taken for its model type's first family. */
@@ -61,6 +64,21 @@ fv_status fv_config_act_at(const json_t *config, const char *key, const char *fa
   return fv_fail(err, FV_EUNSUPPORTED,
                  "%s: %s \"%s\" is not supported; known are gelu, quick_gelu, silu, gelu_new, relu and tanh", where,
                  key, name);
+}
+
+fv_status fv_task_label(fv_task *task, int64_t count, int64_t index, const char *name, fv_error *err) {
+  if (!task->labels) {
+    task->labels = fv_alloc((size_t)count, sizeof *task->labels);
+    if (task->labels) task->nlabels = count;
+  }
+  if (!task->labels || !(task->labels[index] = fv_strdup(name))) return fv_fail(err, FV_ENOMEM, "no memory");
+  return FV_OK;
+}
+
+void fv_task_release(fv_task *task) {
+  for (int64_t i = 0; i < task->nlabels; i++) free(task->labels[i]);
+  free(task->labels);
+  task->labels = NULL, task->nlabels = 0;
 }
 
 fv_status fv_config_heads(const fv_stack_description *s, const char *where, fv_error *err) {

@@ -20,16 +20,26 @@ typedef struct fv_prompt_form {
 
 typedef struct fv_task {
   const char *question_stack; /* the stack whose rows are the question's tokens */
-  const char *answer_stack;   /* the stack whose rows are the answer's tokens; the logits are read here */
-  int32_t start[4];           /* ids that the answer stack starts with */
+  const char *answer_stack;   /* the stack in whose last row the logits are read; NULL: there is no answer */
+  bool text_optional;         /* a picture alone has an answer */
+  int32_t start[4];           /* ids that the answer stack starts with; where it is also the question stack, they
+                                 overwrite the text's first ids, and are all there is without a text */
   int nstart;
+  int drop_last; /* ids at the end of a tokenized text (a closing special token) that the question goes without */
   int32_t eos[FV_MAX_EOS];
   int neos;
   bool generation_config;      /* generation_config.json's eos_token_id wins over `eos` */
   const fv_prompt_form *forms; /* NULL: a question is tokenized as it is */
   int32_t splice_id;           /* the token that stands for the picture, where the question stack splices rows in */
   int64_t max_new;             /* generated ids at most, the end included, when nothing else is asked */
+  int64_t max_rows; /* the same limit as a count of the answer stack's ids, prompt included; 0: max_new counts */
+  char **labels;    /* owned. The answer is one of these classes, and nothing is generated; NULL: it is text */
+  int64_t nlabels;
 } fv_task;
+
+/* Sets class `index` of `count`; the first call makes the list. */
+fv_status fv_task_label(fv_task *task, int64_t count, int64_t index, const char *name, fv_error *err);
+void fv_task_release(fv_task *task);
 
 /* Another spelling of weight names: `prefix` may also be written `other`. */
 typedef struct fv_rename {
@@ -59,7 +69,7 @@ fv_status fv_config_eps(const json_t *config, double fallback, const char *where
 /* eos_token_id: one id, or a list; absent or null leaves what is there. */
 fv_status fv_config_eos(const json_t *config, const char *where, fv_task *task, fv_error *err);
 
-extern const fv_family fv_family_blip_vqa;
+extern const fv_family fv_family_blip_vqa, fv_family_blip_caption, fv_family_blip_itm, fv_family_vit, fv_family_bert;
 extern const fv_family fv_family_llava;
 
 #endif

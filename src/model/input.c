@@ -142,9 +142,22 @@ static fv_status load_text(fv_input *in, const char *text, bool question, bool p
   if (st) return st;
   fv_text *t = &in->texts[m->question_space];
   t->first = e.first, t->last = e.last;
-  t->ids = e.ids, t->count = (int64_t)e.count;
+  int64_t count = (int64_t)e.count - m->task.drop_last;
+  if (m->question_space == m->answer_space)
+    for (int i = 0; i < m->task.nstart && i < count; i++) e.ids[i] = m->task.start[i];
+  t->ids = e.ids, t->count = count;
   if (m->plan->spaces[m->question_space].spliced >= 0 && (st = splice_picture(in, picture, err))) return st;
   return set_ids(in, m->question_space, t->ids, t->count, err);
+}
+
+/* The ids that the answer stack starts with, where they are not those of a text. */
+static fv_status load_start(fv_input *in, fv_error *err) {
+  const fv_task *task = &in->model->task;
+  if (task->nstart == 0 || in->texts[in->model->answer_space].ids) return FV_OK;
+  int32_t *ids = fv_alloc((size_t)task->nstart, sizeof *ids);
+  if (!ids) return fv_fail(err, FV_ENOMEM, "no memory");
+  memcpy(ids, task->start, (size_t)task->nstart * sizeof *ids);
+  return set_ids(in, in->model->answer_space, ids, task->nstart, err);
 }
 
 fv_status fv_input_new(const fv_model *m, const fv_input_options *o, fv_input **out, fv_error *err) {
@@ -159,14 +172,7 @@ fv_status fv_input_new(const fv_model *m, const fv_input_options *o, fv_input **
   fv_status st = FV_OK;
   if (text) st = load_text(in, text, o->question != NULL, o->image != NULL, err);
   if (!st && o->image) st = load_picture(in, o, err);
-  if (!st && text && m->task.nstart > 0) {
-    int32_t *ids = fv_alloc((size_t)m->task.nstart, sizeof *ids);
-    if (!ids)
-      st = fv_fail(err, FV_ENOMEM, "no memory");
-    else
-      memcpy(ids, m->task.start, (size_t)m->task.nstart * sizeof *ids),
-          st = set_ids(in, m->answer_space, ids, m->task.nstart, err);
-  }
+  if (!st && (text || (o->image && m->task.text_optional))) st = load_start(in, err);
   if (st) return fv_input_free(in), st;
   *out = in;
   return FV_OK;
@@ -187,6 +193,12 @@ void fv_input_free(fv_input *in) {
 
 int64_t fv_input_space_rows(const fv_input *in, int space) {
   const fv_space *s = &in->model->plan->spaces[space];
+  if (s->picks) {
+    bool all = true;
+    for (int i = 0; i < in->model->plan->nspaces; i++)
+      if (s->picks >> i & 1) all &= fv_input_space_rows(in, i) > 0;
+    return all;
+  }
   return s->rows == 0 ? in->texts[space].count : in->pixels ? s->rows : 0;
 }
 

@@ -134,6 +134,7 @@ void fv_model_close(fv_model *m) {
   fv_tokenizer_close(m->tokenizer);
   fv_checkpoint_close(m->checkpoint);
   fv_plan_free(m->plan);
+  fv_task_release(&m->task);
   pthread_mutex_destroy(&m->lock);
   free(m->tensor_used);
   free(m->path);
@@ -150,6 +151,13 @@ fv_status fv_model_sha256(const fv_model *m, char hex[65], fv_error *err) {
 const char *fv_model_preprocessing(const fv_model *m) { return m->preprocessing; }
 const char *fv_model_question_stack(const fv_model *m) { return m->task.question_stack; }
 const char *fv_model_answer_stack(const fv_model *m) { return m->task.answer_stack; }
+const char *fv_model_picture_stack(const fv_model *m) {
+  for (int i = 0; i < m->plan->nstacks; i++)
+    if (m->plan->spaces[m->plan->stacks[i].space].patch_row >= 0) return m->plan->stacks[i].name;
+  return NULL;
+}
+bool fv_model_text_optional(const fv_model *m) { return m->question_space < 0 || m->task.text_optional; }
+int64_t fv_model_classes(const fv_model *m) { return m->task.nlabels; }
 
 int64_t fv_model_image_size(const fv_model *m) {
   return m->plan->pixels < 0 ? 0 : m->plan->steps[m->plan->pixels].image;
@@ -249,6 +257,7 @@ const char *fv_model_tokenizer_kind(const fv_model *m) {
 }
 int64_t fv_model_vocabulary(const fv_model *m) { return m->tokenizer ? fv_tokenizer_size(m->tokenizer) : 0; }
 const char *fv_model_piece(const fv_model *m, int32_t id) {
+  if (m->task.labels) return id >= 0 && id < m->task.nlabels ? m->task.labels[id] : NULL;
   return m->tokenizer ? fv_tokenizer_piece(m->tokenizer, id) : NULL;
 }
 
@@ -273,7 +282,25 @@ fv_status fv_model_decode(const fv_model *m, const int32_t *ids, size_t count, b
   return fv_tokenizer_decode(m->tokenizer, ids, count, skip_special, text, length, err);
 }
 
+fv_status fv_model_answer_text(const fv_model *m, const int32_t *ids, size_t count, char **text, fv_error *err) {
+  size_t n;
+  if (!m->task.labels) return fv_model_decode(m, ids, count, true, text, &n, err);
+  const char *label = count > 0 ? fv_model_piece(m, ids[0]) : NULL;
+  *text = fv_strdup(label ? label : "");
+  return *text ? FV_OK : fv_fail(err, FV_ENOMEM, "no memory");
+}
+
+static fv_status find_label(const fv_model *m, const char *text, int32_t *id, fv_error *err) {
+  for (int64_t i = 0; i < m->task.nlabels; i++)
+    if (strcmp(m->task.labels[i], text) == 0) return *id = (int32_t)i, FV_OK;
+  return fv_fail(err, FV_ENOTFOUND,
+                 "answer \"%s\" is none of the %lld classes (such as \"%s\"); id:N names one by number", text,
+                 (long long)m->task.nlabels, m->task.labels[0]);
+}
+
 fv_status fv_model_answer_id(const fv_model *m, const char *text, int32_t *id, fv_error *err) {
+  if (m->plan->output < 0)
+    return fv_fail(err, FV_EUSAGE, "answer \"%s\": a %s model gives no answer", text, m->family->name);
   int64_t V = m->plan->steps[m->plan->output].width;
   if (strncmp(text, "id:", 3) == 0) {
     char *end;
@@ -282,6 +309,7 @@ fv_status fv_model_answer_id(const fv_model *m, const char *text, int32_t *id, f
       return fv_fail(err, FV_EUSAGE, "answer \"%s\": expected id:N with N from 0 to %lld", text, (long long)V - 1);
     return *id = (int32_t)v, FV_OK;
   }
+  if (m->task.labels) return find_label(m, text, id, err);
   if (!m->tokenizer) return no_tokenizer(m, err);
   fv_encoding e = {0};
   fv_status st = fv_tokenizer_encode(m->tokenizer, text, strlen(text), false, &e, err);

@@ -37,7 +37,10 @@ double fv_step_flops(const fv_plan *p, int step, int64_t S) {
     case FV_KIND_ACT: return 16.0 * w;
     case FV_KIND_ADD:
     case FV_KIND_MUL:
+    case FV_KIND_OFFSET:
     case FV_KIND_POSITION: return w;
+    case FV_KIND_UNIT: return 3.0 * w;
+    case FV_KIND_DOT: return 2.0 * (double)p->steps[s->in[0]].width;
     default: return 0.0;
   }
 }
@@ -76,8 +79,9 @@ static fv_status check_inputs(const fv_plan *p, int i, fv_error *err) {
     const fv_step *x = &p->steps[s->in[k]];
     bool same_rows = rule == FV_RULE_SAME || ((rule == FV_RULE_ATTEND || rule == FV_RULE_SPLICE) && k == 0);
     if (same_rows && x->space != s->space) return broken(p, i, "it reads rows of another row space one by one", err);
-    bool row_map = rule == FV_RULE_SHIFT || rule == FV_RULE_SKIP || rule == FV_RULE_SPLICE;
-    if (((s->kind != FV_KIND_LINEAR && rule == FV_RULE_SAME) || row_map) && x->width != s->width)
+    bool row_map = rule == FV_RULE_SHIFT || rule == FV_RULE_SKIP || rule == FV_RULE_SPLICE || rule == FV_RULE_PICK;
+    bool reshapes = s->kind == FV_KIND_LINEAR || s->kind == FV_KIND_DOT;
+    if (((!reshapes && rule == FV_RULE_SAME) || row_map) && x->width != s->width)
       return broken(p, i, "its width differs from its input's", err);
   }
   return FV_OK;
@@ -110,13 +114,23 @@ static fv_status check_picture(const fv_plan *p, int i, fv_error *err) {
   return fits && rows == side * side ? FV_OK : broken(p, i, "its patches do not tile the picture", err);
 }
 
+static fv_status check_pick(const fv_plan *p, int i, fv_error *err) {
+  const fv_step *s = &p->steps[i];
+  int from = p->steps[s->in[0]].space;
+  int64_t rows = p->spaces[from].rows; /* a row space of token ids has one row at least, or none */
+  bool known = from < 32 && (p->spaces[s->space].picks >> from & 1) && p->spaces[s->space].rows == 1;
+  return known && s->pick >= 0 && s->pick < (rows > 0 ? rows : 1)
+             ? FV_OK
+             : broken(p, i, "it picks a row that need not exist, or not into a row space of one row", err);
+}
+
 /* What single kinds ask of their numbers and weights. */
 static fv_status check_kind(const fv_plan *p, int i, fv_error *err) {
   const fv_step *s = &p->steps[i];
   const fv_space *space = &p->spaces[s->space];
   bool linear = s->kind == FV_KIND_LINEAR, norm = s->kind == FV_KIND_LAYERNORM, rms = s->kind == FV_KIND_RMSNORM;
-  bool needs_weight =
-      linear || norm || rms || s->kind == FV_KIND_TOKENS || s->kind == FV_KIND_POSITION || s->kind == FV_KIND_PREPEND;
+  bool needs_weight = linear || norm || rms || s->kind == FV_KIND_TOKENS || s->kind == FV_KIND_POSITION ||
+                      s->kind == FV_KIND_PREPEND || s->kind == FV_KIND_OFFSET;
   if (needs_weight != (s->weight != NULL) || (s->bias && !linear && !norm) || (norm && !s->bias))
     return broken(p, i, "its weights do not fit its kind", err);
   if (linear && (s->first_row < 0 || s->first_row > s->weight_rows - s->width))
@@ -139,6 +153,10 @@ static fv_status check_kind(const fv_plan *p, int i, fv_error *err) {
     if (s->heads <= 0 || rot <= 0 || rot % 2 != 0 || rot > s->width / s->heads || space->limit <= 0)
       return broken(p, i, "its rotation does not fit its heads and rows", err);
   }
+  if (s->kind == FV_KIND_OFFSET && s->weight_rows <= 0) return broken(p, i, "its table has no rows", err);
+  if (s->kind == FV_KIND_DOT && (s->width != 1 || p->steps[s->in[0]].width != p->steps[s->in[1]].width))
+    return broken(p, i, "it multiplies rows of different widths", err);
+  if (s->kind == FV_KIND_PICK) return check_pick(p, i, err);
   if (s->kind == FV_KIND_PIXELS || s->kind == FV_KIND_PATCHES) return check_picture(p, i, err);
   return s->kind == FV_KIND_ATTEND ? check_attend(p, i, err) : FV_OK;
 }
@@ -183,7 +201,7 @@ fv_status fv_plan_validate(const fv_plan *p, fv_error *err) {
   for (int i = 0; i < p->nsteps && !st; i++) st = check_step(p, i, err);
   for (int i = 0; i < p->nsites && !st; i++) st = check_site(p, i, err);
   if (st) return st;
-  if (p->output < 0 || p->output >= p->nsteps) return fv_fail(err, FV_EINTERNAL, "the plan has no output step");
+  if (p->output < -1 || p->output >= p->nsteps) return fv_fail(err, FV_EINTERNAL, "the plan has no output step");
   if (p->pixels != -1 && (p->pixels < 0 || p->pixels >= p->nsteps || p->steps[p->pixels].kind != FV_KIND_PIXELS))
     return fv_fail(err, FV_EINTERNAL, "the plan's picture is not a picture step");
   return FV_OK;

@@ -24,6 +24,7 @@ typedef enum fv_rule {
   FV_RULE_SHIFT,  /* row t on row t-1 of the input; row 0 on none */
   FV_RULE_SKIP,   /* row t on row t+1 of the input */
   FV_RULE_SPLICE, /* row t on row t of input 0, or on one row of input 1: the run's token ids say which */
+  FV_RULE_PICK,   /* the one row on row `pick` of the input */
   FV_RULE_ATTEND  /* row t on row t of input 0, and on the rows of inputs 1 and 2 that the mask lets it see */
 } fv_rule;
 
@@ -43,6 +44,10 @@ typedef enum fv_rule {
   X(ACT, "act", FV_RULE_SAME, 1)                                                                                    \
   X(ADD, "add", FV_RULE_SAME, 2)                                                                                    \
   X(MUL, "mul", FV_RULE_SAME, 2)                                                                                    \
+  X(OFFSET, "offset", FV_RULE_SAME, 1)   /* x[t] + c: the first row of a table, the same for every row */           \
+  X(UNIT, "unit", FV_RULE_SAME, 1)       /* x / max(|x|, 1e-12) */                                                  \
+  X(DOT, "dot", FV_RULE_SAME, 2)         /* [T, 1] inner product of x[t] and y[t] */                                \
+  X(PICK, "pick", FV_RULE_PICK, 1)       /* [1, D] one row, in a row space of its own */                            \
   X(COPY, "copy", FV_RULE_SAME, 1)       /* its own site: an edit here is not seen by other readers of the input */ \
   X(ATTEND, "attend", FV_RULE_ATTEND, 3) /* q, k, v -> z; scores and pattern are parts of the step */
 
@@ -77,6 +82,7 @@ typedef struct fv_space {
   int64_t limit;  /* most rows (the position table), or 0 */
   int patch_row;  /* the row of the first image patch; -1: no patches, or (SPLICE) where the token ids say */
   int spliced;    /* the space whose rows are spliced in here, or -1 */
+  uint32_t picks; /* spaces that the one row is picked from: it exists when all of them have rows; 0: no such space */
   bool causal;    /* every attention whose keys lie in this space is causal */
   bool generates; /* greedy decoding appends rows here */
 } fv_space;
@@ -107,6 +113,7 @@ typedef struct fv_step {
   bool causal;
   int64_t window;                 /* causal: row t sees the last `window` rows up to itself; 0: all */
   int64_t channels, image, patch; /* PIXELS, PATCHES */
+  int64_t pick;                   /* PICK */
 } fv_step;
 
 /* One addressable name. Several sites may name the same step (resid_pre of a block is resid_post of the one before). */
@@ -130,7 +137,7 @@ typedef struct fv_plan {
   fv_step *steps;
   fv_site *sites;
   const fv_alias *aliases; /* the family's table, ended by a NULL pattern */
-  int output;              /* the step whose rows are the logits */
+  int output;              /* the step whose rows are the logits, or -1 */
   int pixels;              /* the PIXELS step, or -1 */
 } fv_plan;
 

@@ -70,7 +70,7 @@ static const usage_case cases[] = {
     {1, "fovea ask $M --image $M/config.json $Q", "is not a picture"},
     {2, "fovea info $M --sites --plan", "exclude each other"},
     {2, "fovea info $M $I", "belong to --plan"},
-    {2, "fovea info $M --plan", "--plan needs --image and --question"},
+    {2, "fovea info $M --plan", "--plan depends on the rows of one input: a picture is missing"},
     {2, "fovea tokens $M", "--question TEXT"},
     {2, "fovea tokens $M --jsonl - --json", "stands alone"},
     {2, "fovea tokens $M --decode", "--decode needs --jsonl"},
@@ -140,7 +140,7 @@ static const usage_case cases[] = {
     {2, "fovea verify $M", "--vectors DIR"},
     {2, "fovea verify $M --vectors $V --tolerance -1", "0 or more"},
     {1, "fovea verify $M --vectors $M", "cases.json"},
-    {2, "fovea bench $M $I", "--image FILE and --question"},
+    {2, "fovea bench $M $I", "a question is missing"},
     {1, "fovea bench $M", "example.png: cannot open"},
 };
 

@@ -51,6 +51,7 @@ static void each_input(walk *k, int step, int run, int64_t t, visit_fn fn, bool 
       fn(k, s->in[at < 0 ? 0 : 1], run, at < 0 ? t : at, any);
       return;
     }
+    case FV_RULE_PICK: fn(k, s->in[0], run, s->pick, any); return;
     case FV_RULE_ALL:
       for (int64_t r = 0; r < rows_of(k, s->in[0], run); r++) fn(k, s->in[0], run, r, any);
       return;

@@ -111,10 +111,10 @@ static void configs_that_make_no_sense(void **state) {
     fv_status status;
     const char *found;
   } cases[] = {
-      {NULL, "model_type", "\"bert\"", FV_EUNSUPPORTED, "bert"},
+      {NULL, "model_type", "\"roberta\"", FV_EUNSUPPORTED, "roberta"},
       {NULL, "model_type", "null", FV_EUNSUPPORTED, "absent"},
       {NULL, "model_type", "7", FV_EFORMAT, "model_type"},
-      {NULL, "architectures", "[\"BlipForConditionalGeneration\"]", FV_EUNSUPPORTED, "BlipForConditionalGeneration"},
+      {NULL, "architectures", "[\"BlipModel\"]", FV_EUNSUPPORTED, "BlipForConditionalGeneration"},
       {NULL, "text_config", "[]", FV_EFORMAT, "text_config"},
       {"text_config", "num_attention_heads", "3", FV_EFORMAT, "3 attention heads"},
       {"text_config", "num_attention_heads", "0", FV_EFORMAT, "num_attention_heads"},

@@ -178,7 +178,7 @@ static void broken_tables_are_found(void **state) {
   BREAK(site->name, p->sites[11].name, "named twice");
   BREAK(p->sites[0].part, FV_PART_SCORES, "no scores");
   BREAK(part->part, (fv_part)7, "no scores");
-  BREAK(p->output, -1, "output");
+  BREAK(p->output, -2, "output");
   BREAK(p->output, p->nsteps, "output");
   BREAK(p->pixels, 1, "picture");
   BREAK(p->pixels, -2, "picture");

@@ -44,7 +44,8 @@ char *vectors_path(const fv_vectors *v, const char *name) { return fv_path_join(
 
 fv_input *vectors_input(const fv_vectors *v, const json_t *one) {
   fv_input *in = NULL;
-  char *image = vectors_path(v, json_string_value(json_object_get(one, "image")));
+  const char *name = json_string_value(json_object_get(one, "image"));
+  char *image = name ? vectors_path(v, name) : NULL;
   fv_input_options o;
   fv_input_defaults(&o);
   o.image = image, o.question = json_string_value(json_object_get(one, "question"));

@@ -149,87 +149,118 @@ class Instrumented:
     def _text_attention(self, name, m):
         def forward(hidden_states, attention_mask=None, encoder_hidden_states=None, past_key_values=None, **kwargs):
             assert past_key_values is None or past_key_values.get_seq_length() == 0
-            assert attention_mask is None or not attention_mask.any()
+            hidden = None if attention_mask is None else attention_mask < -1000  # BLIP hides with -10000
             x = self._at(name + ".in", hidden_states)
             keys = x if encoder_hidden_states is None else encoder_hidden_states
             split = lambda y: y.view(*y.shape[:-1], -1, m.attention_head_size).transpose(1, 2)
-            return self._attend(name, split(m.query(x)), split(m.key(keys)), split(m.value(keys)),
-                                lambda s: s / math.sqrt(m.attention_head_size))
+
+            def scale(scores):
+                scores = scores / math.sqrt(m.attention_head_size)
+                return scores if hidden is None else scores.masked_fill(hidden, -torch.inf)
+
+            return self._attend(name, split(m.query(x)), split(m.key(keys)), split(m.value(keys)), scale)
 
         return forward
 
     @contextlib.contextmanager
     def _installed(self):
-        undo = []
-
-        def output(module, name):
-            undo.append(module.register_forward_hook(lambda mod, args, out: self._at(name, out)).remove)
-
-        def argument(module, name):
-            def hook(mod, args, kwargs):
-                if args:
-                    return (self._at(name, args[0]), *args[1:]), kwargs
-                return args, {**kwargs, "hidden_states": self._at(name, kwargs["hidden_states"])}
-
-            undo.append(module.register_forward_pre_hook(hook, with_kwargs=True).remove)
-
-        def swap(module, forward):
-            module.forward = forward
-            undo.append(lambda: delattr(module, "forward"))
-
-        m = self.model
-        for name, attention, qkv, _ in self._attentions():
-            kind = self._vision_attention if name.startswith("vision.") else self._text_attention
-            swap(attention, kind(name, qkv))
-        vision = m.vision_model
-
-        def patches(mod, args, out):
-            rows = self._at("vision.patches", out.flatten(2).transpose(1, 2))
-            return rows.transpose(1, 2).reshape(out.shape)
-
-        undo.append(vision.embeddings.patch_embedding.register_forward_hook(patches).remove)
-        output(vision.embeddings, "vision.embed")
-        for i, layer in enumerate(vision.encoder.layers):
-            at = f"vision.{i}."
-            argument(layer, at + "resid_pre")
-            output(layer.layer_norm1, at + "attn.in")
-            output(layer.self_attn.projection, at + "attn.out")
-
-            def resid_mid(mod, args, name=at + "resid_mid"):
-                args[0].copy_(self._at(name, args[0]))  # in place: the residual branch holds the same tensor
-
-            undo.append(layer.layer_norm2.register_forward_pre_hook(resid_mid).remove)
-            output(layer.layer_norm2, at + "mlp.in")
-            output(layer.mlp.fc1, at + "mlp.pre")
-            argument(layer.mlp.fc2, at + "mlp.post")
-            output(layer.mlp.fc2, at + "mlp.out")
-            output(layer, at + "resid_post")
-
-        def final(mod, args, out):
-            return self._at("vision.final", out) if out.dim() == 3 else out  # not the pooler's second use
-
-        undo.append(vision.post_layernorm.register_forward_hook(final).remove)
-        for stack, bert in (("text_encoder", m.text_encoder), ("text_decoder", m.text_decoder.bert)):
-            output(bert.embeddings, f"{stack}.embed")
-            for i, layer in enumerate(bert.encoder.layer):
-                at = f"{stack}.{i}."
-                argument(layer, at + "resid_pre")
-                output(layer.attention.output.dense, at + "attn.out")
-                output(layer.attention.output.LayerNorm, at + "resid_mid")
-                output(layer.crossattention.output.dense, at + "cross.out")
-                output(layer.crossattention.output.LayerNorm, at + "resid_cross")
-                argument(layer.intermediate.dense, at + "mlp.in")
-                output(layer.intermediate.dense, at + "mlp.pre")
-                argument(layer.output.dense, at + "mlp.post")
-                output(layer.output.dense, at + "mlp.out")
-                output(layer, at + "resid_post")
-
-        def head(mod, args, out):
-            return self._at("head.logits", out[:, 0])[:, None]
-
-        undo.append(m.text_decoder.cls.register_forward_hook(head).remove)
+        hooks = Hooks(self)
+        self._hook(hooks)
         try:
             yield
         finally:
-            for step in undo:
-                step()
+            hooks.remove()
+
+    def _hook(self, hooks):
+        m = self.model
+        for name, attention, qkv, _ in self._attentions():
+            kind = self._vision_attention if name.startswith("vision.") else self._text_attention
+            hooks.swap(attention, kind(name, qkv))
+        hook_vision(hooks, m.vision_model)
+        hook_bert(hooks, "text_encoder", m.text_encoder)
+        hook_bert(hooks, "text_decoder", m.text_decoder.bert)
+        hooks.call(m.text_decoder.cls, lambda mod, args, out: self._at("head.logits", out[:, 0])[:, None])
+
+
+class Hooks:
+    """Hooks on modules, removed all at once."""
+
+    def __init__(self, sites):
+        self.at, self.undo = sites._at, []
+
+    def call(self, module, function):
+        self.undo.append(module.register_forward_hook(function).remove)
+
+    def output(self, module, name):
+        self.call(module, lambda mod, args, out: self.at(name, out))
+
+    def argument(self, module, name):
+        def hook(mod, args, kwargs):
+            if args:
+                return (self.at(name, args[0]), *args[1:]), kwargs
+            return args, {**kwargs, "hidden_states": self.at(name, kwargs["hidden_states"])}
+
+        self.undo.append(module.register_forward_pre_hook(hook, with_kwargs=True).remove)
+
+    def stream(self, module, name):
+        """The argument changed in place: the residual branch holds the same tensor."""
+        def hook(mod, args):
+            args[0].copy_(self.at(name, args[0]))
+
+        self.undo.append(module.register_forward_pre_hook(hook).remove)
+
+    def swap(self, module, forward):
+        module.forward = forward
+        self.undo.append(lambda: delattr(module, "forward"))
+
+    def remove(self):
+        for step in self.undo:
+            step()
+
+
+def hook_patches(hooks, convolution):
+    def patches(mod, args, out):
+        rows = hooks.at("vision.patches", out.flatten(2).transpose(1, 2))
+        return rows.transpose(1, 2).reshape(out.shape)
+
+    hooks.call(convolution, patches)
+
+
+def hook_vision(hooks, vision):
+    """BLIP's vision_model, but for its attentions."""
+    hook_patches(hooks, vision.embeddings.patch_embedding)
+    hooks.output(vision.embeddings, "vision.embed")
+    for i, layer in enumerate(vision.encoder.layers):
+        at = f"vision.{i}."
+        hooks.argument(layer, at + "resid_pre")
+        hooks.output(layer.layer_norm1, at + "attn.in")
+        hooks.output(layer.self_attn.projection, at + "attn.out")
+        hooks.stream(layer.layer_norm2, at + "resid_mid")
+        hooks.output(layer.layer_norm2, at + "mlp.in")
+        hooks.output(layer.mlp.fc1, at + "mlp.pre")
+        hooks.argument(layer.mlp.fc2, at + "mlp.post")
+        hooks.output(layer.mlp.fc2, at + "mlp.out")
+        hooks.output(layer, at + "resid_post")
+
+    def final(mod, args, out):
+        return hooks.at("vision.final", out) if out.dim() == 3 else out  # not the pooler's second use
+
+    hooks.call(vision.post_layernorm, final)
+
+
+def hook_bert(hooks, stack, bert, cross=True):
+    """A BERT or BLIP text stack, but for its attentions."""
+    hooks.output(bert.embeddings, f"{stack}.embed")
+    for i, layer in enumerate(bert.encoder.layer):
+        at = f"{stack}.{i}."
+        hooks.argument(layer, at + "resid_pre")
+        hooks.output(layer.attention.output.dense, at + "attn.out")
+        hooks.output(layer.attention.output.LayerNorm, at + "resid_mid")
+        if cross:
+            hooks.output(layer.crossattention.output.dense, at + "cross.out")
+            hooks.output(layer.crossattention.output.LayerNorm, at + "resid_cross")
+        hooks.argument(layer.intermediate.dense, at + "mlp.in")
+        hooks.output(layer.intermediate.dense, at + "mlp.pre")
+        hooks.argument(layer.output.dense, at + "mlp.post")
+        hooks.output(layer.output.dense, at + "mlp.out")
+        hooks.output(layer, at + "resid_post")

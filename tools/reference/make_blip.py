@@ -99,7 +99,7 @@ def randomize(model, seed, separator=SEP):
             elif "embedding" in name:
                 normal(p, 0.7)
             else:
-                gain = 1.6 if any(k in name for k in ("query", "key", "qkv")) else 1.1
+                gain = 1.6 if any(k in name for k in ("query", "key", "qkv", "q_proj", "k_proj")) else 1.1
                 normal(p, gain / p.shape[1] ** 0.5)
 
 
@@ -173,11 +173,17 @@ TEXT = VISION + ["cross.in", "cross.q", "cross.k", "cross.v", "cross.z", "cross.
 SAME = {"resid_pre": "resid_pre", "attn.in": "resid_pre", "cross.in": "resid_mid", "mlp.in": "resid_cross"}
 
 
+STACKS = ("vision", "text_encoder", "text_encoder", "text_decoder")
+
+
 class Chooser:
     """Random intervention strings for one checkpoint."""
 
-    def __init__(self, rng, layers, shapes, files):
-        self.rng, self.layers, self.shapes, self.files = rng, layers, shapes, files
+    def __init__(self, rng, layers, shapes, files, stacks=STACKS):
+        self.rng, self.layers, self.shapes, self.files, self.stacks = rng, layers, shapes, files, stacks
+
+    def sites(self, stack):
+        return TEXT if f"{stack}.0.cross.z" in self.shapes else VISION
 
     def some(self, n, most=None):
         """A list text and how many it selects; ranges, lists, single and negative numbers."""
@@ -194,10 +200,10 @@ class Chooser:
 
     def address(self, site=None, stack=None):
         r = self.rng
-        stack = stack or r.choice(["vision", "text_encoder", "text_encoder", "text_decoder"])
+        stack = stack or r.choice(self.stacks)
         if site is None and r.random() < 0.08:
             return f"{stack}.embed" if stack != "vision" else r.choice(["vision.embed", "vision.final"])
-        site = site or r.choice(VISION if stack == "vision" else TEXT)
+        site = site or r.choice(self.sites(stack))
         n = self.layers[stack]
         layers = r.choice(["*", f"0-{n - 1}"]) if r.random() < 0.08 and n > 1 else str(r.randrange(n))
         return f"{stack}.{layers}.{site}"
@@ -236,7 +242,7 @@ class Chooser:
         many = not self.layers_are_one(a)
         if many and op in ("from", "file", "mul-gauss", "add-gauss"):
             op = "scale"
-        if op == "replace" and a.startswith("text_decoder.") and r.random() < 0.7:
+        if op == "replace" and self.stacks is STACKS and a.startswith("text_decoder.") and r.random() < 0.7:
             a = self.address(stack=r.choice(["vision", "text_encoder"]))
         text, shape = self.selected(a)
         width = int(np.prod(self.shapes[self.name(a)][1:]))
@@ -277,8 +283,8 @@ class Chooser:
         return f"replace {text} from {b}"
 
     def edges(self):
-        stack = self.rng.choice(["vision", "text_encoder", "text_encoder", "text_decoder"])
-        return stack, "attn" if stack == "vision" or self.rng.random() < 0.3 else "cross"
+        stack = self.rng.choice(self.stacks)
+        return stack, "attn" if self.sites(stack) is VISION or self.rng.random() < 0.3 else "cross"
 
     def block(self):
         stack, kind = self.edges()
@@ -303,7 +309,7 @@ class Chooser:
         return self.rng.choice([f"zero {text}", f"scale {text} 0.5", f"scale {text} 2"])
 
 
-def written(text, layers):
+def written(text, layers, same=SAME):
     """The state an intervention writes, by a name under which two spellings of one state agree."""
     address = text.split()[1].split("@")[0].split("#")[0].split(":")[0]
     stack, *rest = address.split(".")
@@ -317,10 +323,10 @@ def written(text, layers):
         return {f"{stack}.{i + 1}.resid_pre" for i in one}
     if site.split(".")[-1] in ("scores", "pattern"):
         site = site.split(".")[0] + ".edges"
-    return {f"{stack}.{i}.{site if stack == 'vision' else SAME.get(site, site)}" for i in one}
+    return {f"{stack}.{i}.{site if stack == 'vision' else same.get(site, site)}" for i in one}
 
 
-def write_interventions(blip, folder, pairs, runs, seed, count, choose=Chooser, states_of=written):
+def write_interventions(blip, folder, pairs, runs, seed, count, choose=Chooser, states_of=written, target=None):
     """pairs are (image, question) indices of equal shapes; runs maps them to (pixels, ids, captured sites)."""
     rng = random.Random(seed)
     g = torch.Generator().manual_seed(seed)
@@ -333,6 +339,7 @@ def write_interventions(blip, folder, pairs, runs, seed, count, choose=Chooser, 
         return f"directions.safetensors:{key}"
 
     shapes = {k: tuple(v.shape) for k, v in runs[pairs[0]][2].items()}
+    target = target or (lambda seen: seen["head.logits"])
     chooser = choose(rng, blip.layers, shapes, files)
     items, logits, idle, attempts = [], {}, 0, 0
     while len(items) < count:
@@ -356,10 +363,12 @@ def write_interventions(blip, folder, pairs, runs, seed, count, choose=Chooser, 
         item["seed"] = rng.randrange(2**32)
         pixels, ids, seen = runs[base]
         plan = Plan(do, blip.layers, item["seed"], lambda name: tensors, seen, source and runs[source][2])
-        out = blip.sites.run(pixels, ids, plan)["head.logits"]
+        out = target(blip.sites.run(pixels, ids, plan))
         plan.finished()
-        effect = (out - seen["head.logits"]).abs().max().item()
+        effect = (out - target(seen)).abs().max().item()
         assert torch.isfinite(out).all()
+        if out.abs().max() < 0.1 * target(seen).abs().max():
+            continue  # rounding would be a large share of such numbers
         if effect < 1e-3:  # some must change nothing, most must change something
             if effect != 0 or idle >= count // 25:
                 continue

@@ -1,0 +1,144 @@
+/* The commands on the families that are not visual question answering: against transformers' vectors, and what each
+ * family makes of options that assume a question or an answer. */
+#include "cli/cli_tests.h"
+
+#define DATA(NAME) FV_TEST_DATA "/" NAME
+#define VIT DATA("vit/shards") " --image " DATA("vit/shards/vectors/image0.png")
+#define CAPTION DATA("blip_caption/tied") " --image " DATA("blip_caption/tied/vectors/image0.png")
+#define ITM DATA("blip_itm/zip") " --image " DATA("blip_itm/zip/vectors/image0.png")
+
+static const char *const models[] = {"vit/shards",          "vit/bare",     "blip_caption/tied",
+                                     "blip_caption/shards", "blip_itm/zip", "blip_itm/shards"};
+
+/* fovea ask gives the case's text, ids and best first answers. */
+static void ask_case(const char *model, const json_t *one) {
+  char line[1024], question[256] = "";
+  const json_t *want = json_object_get(one, "answer"), *top = json_object_get(one, "top");
+  const char *text = json_string_value(json_object_get(one, "question"));
+  if (text) snprintf(question, sizeof question, "--prompt '%s'", text);
+  snprintf(line, sizeof line,
+           "fovea ask " FV_TEST_DATA "/%s --image " FV_TEST_DATA "/%s/vectors/%s %s --generate %zu --json", model,
+           model, json_string_value(json_object_get(one, "image")), question,
+           json_array_size(json_object_get(want, "ids")));
+  json_t *got = expect_json(line);
+  const json_t *answer = json_object_get(got, "answer"), *first = json_array_get(json_object_get(got, "top"), 0);
+  if (!json_equal(json_object_get(answer, "ids"), json_object_get(want, "ids")) ||
+      !json_equal(json_object_get(answer, "text"), json_object_get(want, "text")))
+    fail_msg("%s\nanswers %s", line, json_dumps(answer, 0));
+  assert_true(json_equal(json_object_get(first, "id"), json_object_get(json_array_get(top, 0), "id")));
+  assert_true(json_equal(json_object_get(first, "piece"), json_object_get(json_array_get(top, 0), "piece")));
+  json_decref(got);
+}
+
+static void test_ask(void **state) {
+  (void)state;
+  for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
+    char path[256];
+    json_error_t detail;
+    snprintf(path, sizeof path, FV_TEST_DATA "/%s/vectors/cases.json", models[i]);
+    json_t *root = json_load_file(path, 0, &detail);
+    const json_t *cases = json_object_get(root, "cases");
+    assert_true(json_array_size(cases) >= 3);
+    for (size_t c = 0; c < json_array_size(cases); c++) ask_case(models[i], json_array_get(cases, c));
+    json_decref(root);
+  }
+}
+
+static void test_verify(void **state) {
+  (void)state;
+  static const char *const all[] = {"vit/shards", "blip_caption/shards", "blip_itm/shards", "bert/shards",
+                                    "bert/legacy"};
+  for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+    char line[512];
+    snprintf(line, sizeof line, "fovea verify " FV_TEST_DATA "/%s --vectors " FV_TEST_DATA "/%s/vectors", all[i],
+             all[i]);
+    program_result r = expect(0, line);
+    if (!strstr(r.out, ", 0 outside")) fail_msg("%s\n%s", line, r.out);
+    program_release(&r);
+  }
+}
+
+/* Where a trace corrupts and restores when nothing is said. */
+static void test_trace_defaults(void **state) {
+  (void)state;
+  static const struct {
+    const char *line, *corrupt, *stack;
+    size_t maps, layers, rows;
+  } traces[] = {
+      {"fovea trace " VIT " --draws 1 --json --check 10", "mul-gauss:mean=1,std=5@vision.embed", "vision", 1, 2, 17},
+      {"fovea trace " CAPTION " --prompt 'a picture of' --draws 1 --json --check 10",
+       "mul-gauss:mean=1,std=5@vision.final", "text_decoder", 1, 2, 4},
+      {"fovea trace " ITM " --question 'the dog' --draws 1 --json --check 10", "mul-gauss:mean=1,std=5@vision.final",
+       "text_encoder", 1, 2, 4}};
+  for (size_t i = 0; i < sizeof traces / sizeof *traces; i++) {
+    json_t *j = expect_json(traces[i].line);
+    const json_t *maps = json_object_get(j, "maps"), *last = json_array_get(maps, json_array_size(maps) - 1);
+    assert_string_equal(json_string_value(json_object_get(last, "corrupt")), traces[i].corrupt);
+    assert_string_equal(json_string_value(json_object_get(last, "stack")), traces[i].stack);
+    assert_int_equal(json_array_size(json_object_get(last, "layers")), traces[i].layers);
+    assert_int_equal(json_array_size(json_object_get(last, "prob")), traces[i].rows);
+    assert_true(json_integer_value(json_object_get(j, "checked")) > 0);
+    json_decref(j);
+  }
+}
+
+/* A class is followed by its label. */
+static void test_target_label(void **state) {
+  (void)state;
+  json_t *j = expect_json("fovea trace " VIT " --draws 1 --target dog --json");
+  const json_t *answer = json_object_get(j, "answer");
+  assert_int_equal(json_integer_value(json_object_get(answer, "id")), 1);
+  assert_string_equal(json_string_value(json_object_get(answer, "piece")), "dog");
+  json_decref(j);
+}
+
+/* States of a model without an answer, and sites that need a pass of their own. */
+static void test_edit_reads(void **state) {
+  (void)state;
+  char *folder = folder_make(), line[1024];
+  static const char *const reads[] = {
+      "fovea edit " DATA(
+          "bert/shards") " --question 'a dog' --read text_encoder.final --do 'zero text_encoder.0.attn.z#1' --check "
+                         "100",
+      "fovea edit " ITM " --question 'the dog' --read 'contrast.*' --do 'scale vision.0.mlp.out 2' --check 100",
+      "fovea edit " VIT " --read head.logits --do 'zero vision.1.attn.z#0' --check 100"};
+  for (size_t i = 0; i < 3; i++) {
+    snprintf(line, sizeof line, "%s --save %s/%zu.safetensors", reads[i], folder, i);
+    program_result r = expect(0, line);
+    if (!strstr(r.out, "2 runs recomputed alone: the same bits")) fail_msg("%s\n%s", line, r.out);
+    program_release(&r);
+  }
+  assert_int_equal(folder_count(folder), 3);
+  folder_remove(folder);
+}
+
+static void test_statuses(void **state) {
+  (void)state;
+  static const struct {
+    const char *line, *says;
+    int status;
+  } cases[] = {{"fovea ask " VIT " --question hello", "a vit model reads no text", 2},
+               {"fovea ask " DATA("vit/shards"), "a picture is missing", 2},
+               {"fovea ask " ITM, "a question is missing", 2},
+               {"fovea trace " VIT " --target tabby", "is none of the 5 classes", 1},
+               {"fovea ask " DATA("bert/legacy") " --question 'a dog'", "a bert model gives no answer", 2},
+               {"fovea trace " DATA("bert/legacy") " --question 'a dog'", "a bert model gives no answer", 2},
+               {"fovea bench " DATA("bert/legacy") " --question 'a dog'", "a bert model gives no answer", 2},
+               {"fovea edit " DATA("bert/legacy") " --question 'a dog' --do 'zero text_encoder.embed'",
+                "only --read can be asked for", 2}};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    program_result r;
+    program_run(&(program_options){0}, &r, cases[i].line, vars);
+    if (r.status != cases[i].status || r.nout != 0 || !strstr(r.err, cases[i].says))
+      fail_msg("%s\nstatus %d, expected %d and \"%s\" in: %s", cases[i].line, r.status, cases[i].status, cases[i].says,
+               r.err);
+    program_release(&r);
+  }
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_ask),          cmocka_unit_test(test_verify),     cmocka_unit_test(test_trace_defaults),
+      cmocka_unit_test(test_target_label), cmocka_unit_test(test_edit_reads), cmocka_unit_test(test_statuses)};
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
