@@ -50,6 +50,7 @@ fv_status fv_continue_run(fv_wave *w, int outer, int32_t id, fv_logits_fn fn, vo
   memcpy(added->own_ids, from->ids[space], (size_t)T * sizeof *added->own_ids);
   added->own_ids[T] = id;
   added->ids[space] = added->own_ids;
+  added->pixels = from->pixels;
   added->T[space] = T + 1;
   return fv_wave_readout(w, *run, fn, user, err);
 }

@@ -83,6 +83,17 @@ static fv_status check_inherited(const fv_wave *w, int parent, const fv_input *i
   return FV_OK;
 }
 
+/* Runs share a picture by its address. The same picture read twice is made the same one, so that a run with another
+ * question shares its parent's image rows. */
+static void share_picture(const fv_wave *w, fv_run *run, bool own_input) {
+  const fv_run *parent = &w->runs[run->parent];
+  int step = w->model->plan->pixels;
+  if (!own_input) run->pixels = parent->pixels;
+  if (step < 0 || !run->pixels || !parent->pixels || run->pixels == parent->pixels) return;
+  size_t bytes = (size_t)w->model->plan->steps[step].width * sizeof *run->pixels;
+  if (memcmp(run->pixels, parent->pixels, bytes) == 0) run->pixels = parent->pixels;
+}
+
 fv_status fv_wave_run(fv_wave *w, int parent, const fv_input *input, int *run, fv_error *err) {
   if (parent < -1 || parent >= w->nruns) return fv_fail(err, FV_EUSAGE, "run %d does not exist", parent);
   if (parent < 0 && !input) return fv_fail(err, FV_EUSAGE, "a run without a parent needs an input");
@@ -91,6 +102,7 @@ fv_status fv_wave_run(fv_wave *w, int parent, const fv_input *input, int *run, f
   if (parent >= 0) r.nchain = w->runs[parent].nchain;
   fv_status st = parent >= 0 && input ? check_inherited(w, parent, input, err) : FV_OK;
   if (!st) st = fv_wave_add_run(w, r, run, err);
+  if (!st && parent >= 0) share_picture(w, &w->runs[*run], input != NULL);
   if (!st && parent >= 0 && r.nchain > 0)
     memcpy(w->runs[*run].chain, w->runs[parent].chain, (size_t)r.nchain * sizeof *r.chain);
   return st;
