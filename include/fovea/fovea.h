@@ -4,11 +4,13 @@
 
 #include "fovea/address.h"
 #include "fovea/answer.h"
+#include "fovea/circuit.h"
 #include "fovea/input.h"
 #include "fovea/machine.h"
 #include "fovea/model.h"
 #include "fovea/plot.h"
 #include "fovea/progress.h"
+#include "fovea/statistics.h"
 #include "fovea/status.h"
 #include "fovea/table.h"
 #include "fovea/tensors.h"
