@@ -5,6 +5,7 @@
 #include "fovea/address.h"
 #include "fovea/answer.h"
 #include "fovea/circuit.h"
+#include "fovea/data.h"
 #include "fovea/input.h"
 #include "fovea/machine.h"
 #include "fovea/model.h"

@@ -4,55 +4,9 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "base/csv.h"
 #include "base/files.h"
 #include "fovea/trace.h"
-
-enum { MAX_CSV_BYTES = 1 << 30, MAX_FIELDS = 64 };
-
-/* One record of RFC 4180: fields are unquoted in place. Returns the number of fields, 0 at the end, -1 when malformed.
- */
-typedef struct csv {
-  char *at, *end;
-  int64_t line; /* of the record read last */
-  int64_t next_line;
-} csv;
-
-static int csv_record(csv *c, char *fields[MAX_FIELDS]) {
-  if (c->at >= c->end) return 0;
-  c->line = c->next_line;
-  int n = 0;
-  for (bool more = true; more;) {
-    if (n == MAX_FIELDS) return -1;
-    char *out = c->at, *start = out;
-    bool quoted = c->at < c->end && *c->at == '"';
-    if (quoted) c->at++;
-    for (;; c->at++) {
-      if (c->at >= c->end) {
-        if (quoted) return -1;
-        break;
-      }
-      if (quoted && *c->at == '"') {
-        if (c->at + 1 < c->end && c->at[1] == '"')
-          c->at++;
-        else {
-          quoted = false;
-          continue;
-        }
-      } else if (!quoted && (*c->at == ',' || *c->at == '\n' || *c->at == '\r')) {
-        break;
-      }
-      c->next_line += *c->at == '\n';
-      *out++ = *c->at;
-    }
-    more = c->at < c->end && *c->at == ',';
-    if (!more && c->at < c->end && *c->at == '\r') c->at++;
-    if (!more && c->at < c->end && *c->at == '\n') c->next_line++;
-    if (c->at < c->end) c->at++;
-    *out = '\0'; /* the separator has been read, so its place is free */
-    fields[n++] = start;
-  }
-  return n;
-}
 
 void fv_samples_release(fv_samples *s) {
   for (size_t i = 0; i < s->count; i++)
@@ -128,28 +82,21 @@ static fv_status add_sample(fv_samples *s, char *fields[], const char *dir, cons
 
 fv_status fv_samples_coco_qa(const char *path, const char *images, int64_t words, int64_t limit, fv_samples *out,
                              fv_error *err) {
-  char *text = NULL, *fields[MAX_FIELDS];
-  size_t size;
+  fv_csv c;
+  bool more = true;
   *out = (fv_samples){0};
-  fv_status st = fv_file_read(path, MAX_CSV_BYTES, &text, &size, err);
+  fv_status st = fv_csv_load(path, &c, err);
   if (st) return st;
-  csv c = {text, text + size, 1, 1};
-  size_t bad;
-  if (!fv_utf8_valid(text, size, &bad)) st = fv_fail(err, FV_EFORMAT, "%s: byte %zu is not valid UTF-8", path, bad);
-  int n = st ? 0 : csv_record(&c, fields);
-  if (!st && (n != 4 || fields[0][0] || strcmp(fields[1], "train_image_id_count") != 0))
+  if (c.ncolumns != 4 || c.columns[0][0] || strcmp(c.columns[1], "train_image_id_count") != 0)
     st = fv_fail(err, FV_EFORMAT,
                  "%s: the header is not \",train_image_id_count,question_count,answer_count\" as in COCO-QA tables",
                  path);
-  while (!st && (limit <= 0 || (int64_t)out->count < limit) && (n = csv_record(&c, fields)) != 0) {
-    if (n == 1 && !fields[0][0]) continue; /* an empty line */
-    if (n != 4)
-      st = fv_fail(err, FV_EFORMAT, "%s: line %lld has %s, expected 4 fields", path, (long long)c.line,
-                   n < 0 ? "an open quote or too many fields" : "another number of fields");
-    else if (words <= 0 || count_words(fields[2]) == words)
-      st = add_sample(out, fields, images, path, c.line, err);
+  while (!st && (limit <= 0 || (int64_t)out->count < limit)) {
+    st = fv_csv_next(&c, &more, err);
+    if (st || !more) break;
+    if (words <= 0 || count_words(c.fields[2]) == words) st = add_sample(out, c.fields, images, path, c.line, err);
   }
-  free(text);
+  fv_csv_release(&c);
   if (st) fv_samples_release(out);
   return st;
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "base/csv.h"
 #include "base/files.h"
 #include "fovea/table.h"
 #include "report/columns.h"
@@ -14,19 +15,6 @@ struct fv_table_file {
   bool json;
   int64_t rows;
 };
-
-static void csv_text(FILE *f, const char *s) {
-  if (*s && !strpbrk(s, ",\"\r\n")) {
-    fputs(s, f);
-    return;
-  }
-  putc('"', f); /* an empty string that is not an empty cell is "" */
-  for (; *s; s++) {
-    if (*s == '"') putc('"', f);
-    putc(*s, f);
-  }
-  putc('"', f);
-}
 
 static void json_text(FILE *f, const char *s) {
   putc('"', f);
@@ -49,7 +37,7 @@ static void json_text(FILE *f, const char *s) {
 static void cell(FILE *f, const fv_row *row, const fv_column *column, bool json) {
   char number[FV_NUMBER_TEXT];
   switch (column->type) {
-    case FV_COLUMN_TEXT: (json ? json_text : csv_text)(f, fv_cell_text(row, column)); return;
+    case FV_COLUMN_TEXT: (json ? json_text : fv_csv_write)(f, fv_cell_text(row, column)); return;
     case FV_COLUMN_INT: fprintf(f, "%" PRId64, fv_cell_int(row, column)); return;
     case FV_COLUMN_NUMBER:
       fv_number_format(number, fv_cell_number(row, column));
