@@ -13,6 +13,7 @@
 #include "fovea/progress.h"
 #include "fovea/statistics.h"
 #include "fovea/status.h"
+#include "fovea/store.h"
 #include "fovea/table.h"
 #include "fovea/tensors.h"
 #include "fovea/trace.h"

@@ -1,0 +1,182 @@
+/* Reading: the manifest, counts, the long table, and the digest of the content. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <openssl/evp.h>
+
+#include "base/bytes.h"
+#include "study/store_inside.h"
+
+fv_status fv_store_manifest(const fv_store *s, const char *key, char **value, fv_error *err) {
+  sqlite3_stmt *q = NULL;
+  bool more = false;
+  *value = NULL;
+  fv_status st = fv_store_prepare(s, "SELECT value FROM manifest WHERE key = ? AND value IS NOT NULL", &q, err);
+  if (st) return st;
+  sqlite3_bind_text(q, 1, key, -1, SQLITE_STATIC);
+  st = fv_store_next(s, q, &more, err);
+  if (!st && more && !(*value = fv_strdup(fv_store_text(q, 0)))) st = fv_fail(err, FV_ENOMEM, "no memory");
+  sqlite3_finalize(q);
+  return st;
+}
+
+fv_status fv_store_has(const fv_store *s, int64_t id, bool *yes, fv_error *err) {
+  char sql[96];
+  int64_t n;
+  snprintf(sql, sizeof sql, "SELECT count(*) FROM samples WHERE id = %" PRId64, id);
+  fv_status st = fv_store_integer(s, sql, &n, err);
+  *yes = n > 0;
+  return st;
+}
+
+fv_status fv_store_count(const fv_store *s, fv_store_counts *out, fv_error *err) {
+  *out = (fv_store_counts){0};
+  struct {
+    const char *sql;
+    int64_t *to;
+  } const list[] = {{"SELECT count(*) FROM samples", &out->samples},
+                    {"SELECT count(*) FROM samples WHERE status = 'done'", &out->done},
+                    {"SELECT count(*) FROM samples WHERE status = 'excluded'", &out->excluded},
+                    {"SELECT count(*) FROM samples WHERE status = 'failed'", &out->failed},
+                    {"SELECT count(*) FROM sweeps", &out->sweeps},
+                    {"SELECT count(*) FROM bases", &out->bases},
+                    {"SELECT count(*) FROM cells", &out->cells}};
+  fv_status st = FV_OK;
+  for (size_t i = 0; i < sizeof list / sizeof *list && !st; i++) st = fv_store_integer(s, list[i].sql, list[i].to, err);
+  return st;
+}
+
+/* The order of the long table. CROSS JOIN keeps SQLite from turning the loops round, so that nothing is sorted. */
+static const char in_order[] =
+    "SELECT s.name, b.draw, b.corrupt, p.stack, p.site, p.layer, p.window, c.row, c.piece, c.head, c.\"from\", "
+    "c.\"to\","
+    " p.op, c.prob, c.logit, c.logit_diff, c.p_diff, c.effect, c.kl, c.rank, b.clean_prob, b.corrupt_prob,"
+    " b.clean_logit_diff, b.corrupt_logit_diff, b.answer_id, b.answer"
+    " FROM samples s CROSS JOIN bases b ON b.sample_id = s.id CROSS JOIN cells c ON c.base_id = b.id"
+    " CROSS JOIN places p ON p.id = c.place_id"
+    " WHERE ?1 IS NULL OR b.sweep_id = (SELECT id FROM sweeps WHERE name = ?1)"
+    " ORDER BY s.id, b.id, c.n";
+
+static void read_row(sqlite3_stmt *q, fv_row *r) {
+  *r = (fv_row){.sample = fv_store_text(q, 0),
+                .draw = fv_store_whole(q, 1),
+                .corrupt = fv_store_text(q, 2),
+                .stack = fv_store_text(q, 3),
+                .site = fv_store_text(q, 4),
+                .layer = fv_store_whole(q, 5),
+                .window = fv_store_whole(q, 6),
+                .row = fv_store_whole(q, 7),
+                .piece = fv_store_text(q, 8),
+                .head = fv_store_whole(q, 9),
+                .from = fv_store_text(q, 10),
+                .to = fv_store_text(q, 11),
+                .op = fv_store_text(q, 12),
+                .prob = fv_store_number(q, 13),
+                .logit = fv_store_number(q, 14),
+                .logit_diff = fv_store_number(q, 15),
+                .p_diff = fv_store_number(q, 16),
+                .effect = fv_store_number(q, 17),
+                .kl = fv_store_number(q, 18),
+                .rank = fv_store_whole(q, 19),
+                .clean_prob = fv_store_number(q, 20),
+                .corrupt_prob = fv_store_number(q, 21),
+                .clean_logit_diff = fv_store_number(q, 22),
+                .corrupt_logit_diff = fv_store_number(q, 23),
+                .answer_id = fv_store_whole(q, 24),
+                .answer = fv_store_text(q, 25)};
+}
+
+static fv_status check_sweep(const fv_store *s, const char *sweep, fv_error *err) {
+  sqlite3_stmt *q = NULL;
+  bool more = false, found = false;
+  char names[256] = "";
+  fv_status st = fv_store_prepare(s, "SELECT name FROM sweeps ORDER BY id", &q, err);
+  while (!st && !(st = fv_store_next(s, q, &more, err)) && more) {
+    size_t n = strlen(names);
+    found |= strcmp(fv_store_text(q, 0), sweep) == 0;
+    snprintf(names + n, sizeof names - n, "%s%s", n ? ", " : "", fv_store_text(q, 0));
+  }
+  sqlite3_finalize(q);
+  return st || found ? st : fv_fail(err, FV_ENOTFOUND, "%s: has no sweep \"%s\"; it has: %s", s->path, sweep, names);
+}
+
+fv_status fv_store_rows(const fv_store *s, const char *sweep, fv_sink sink, fv_error *err) {
+  sqlite3_stmt *q = NULL;
+  bool more = false;
+  fv_status st = sweep ? check_sweep(s, sweep, err) : FV_OK;
+  if (!st) st = fv_store_prepare(s, in_order, &q, err);
+  if (st) return st;
+  if (sweep) sqlite3_bind_text(q, 1, sweep, -1, SQLITE_STATIC);
+  while (!(st = fv_store_next(s, q, &more, err)) && more) {
+    fv_row row;
+    read_row(q, &row);
+    if ((st = sink.row(sink.user, &row, err))) break;
+  }
+  sqlite3_finalize(q);
+  return st;
+}
+
+/* ---- the digest ---- */
+
+/* Every value as a letter of its type, its length, and its bytes, so that no two contents look alike. */
+static bool feed(EVP_MD_CTX *md, sqlite3_stmt *q, int column) {
+  char head[32];
+  int type = sqlite3_column_type(q, column);
+  if (type == SQLITE_INTEGER) {
+    int n = snprintf(head, sizeof head, "i%lld;", (long long)sqlite3_column_int64(q, column));
+    return EVP_DigestUpdate(md, head, (size_t)n);
+  }
+  if (type == SQLITE_FLOAT) {
+    uint64_t bits;
+    double v = sqlite3_column_double(q, column);
+    memcpy(&bits, &v, sizeof bits);
+    int n = snprintf(head, sizeof head, "f%016" PRIx64 ";", bits);
+    return EVP_DigestUpdate(md, head, (size_t)n);
+  }
+  if (type == SQLITE_NULL) return EVP_DigestUpdate(md, "n;", 2);
+  const unsigned char *text = sqlite3_column_text(q, column);
+  int bytes = sqlite3_column_bytes(q, column);
+  int n = snprintf(head, sizeof head, "t%d:", bytes);
+  return EVP_DigestUpdate(md, head, (size_t)n) && EVP_DigestUpdate(md, text, (size_t)bytes);
+}
+
+static fv_status digest_query(const fv_store *s, EVP_MD_CTX *md, const char *sql, fv_error *err) {
+  sqlite3_stmt *q = NULL;
+  bool more = false, good = EVP_DigestUpdate(md, sql, strlen(sql));
+  fv_status st = fv_store_prepare(s, sql, &q, err);
+  while (!st && good && !(st = fv_store_next(s, q, &more, err)) && more)
+    for (int i = 0; i < sqlite3_column_count(q) && good; i++) good = feed(md, q, i) == 1;
+  sqlite3_finalize(q);
+  return st || good ? st : fv_fail(err, FV_ENOMEM, "the digest cannot be computed");
+}
+
+fv_status fv_store_digest(const fv_store *s, char hex[65], fv_error *err) {
+  static const char *const queries[] = {
+      "SELECT key, value FROM manifest WHERE key IN ('study','model_sha256','family','tokenizer_sha256',"
+      "'preprocessor_sha256','seed') ORDER BY key",
+      "SELECT id, name, kind, spec FROM sweeps ORDER BY id",
+      "SELECT id, name, position, status, reason, \"group\", correct_first, label, image, image_sha256, corrupt_image,"
+      " corrupt_image_sha256, question, corrupt_question, correct, incorrect, correct_id, incorrect_id, answer,"
+      " answer_id, clean_right, answer_row, fields, seed FROM samples ORDER BY id",
+      "SELECT sample_id, stack, row, token_id, piece, name FROM sample_rows ORDER BY sample_id, stack, row",
+      "SELECT id, sample_id, sweep_id, draw, corrupt, clean_prob, corrupt_prob, clean_logit_diff, corrupt_logit_diff,"
+      " answer_id, answer FROM bases ORDER BY id",
+      "SELECT c.base_id, c.n, p.stack, p.site, p.layer, p.window, p.op, c.row, c.piece, c.head, c.\"from\", c.\"to\","
+      " c.prob, c.logit, c.logit_diff, c.p_diff, c.effect, c.kl, c.rank"
+      " FROM cells c CROSS JOIN places p ON p.id = c.place_id ORDER BY c.base_id, c.n"};
+  static const char digits[] = "0123456789abcdef";
+  unsigned char bytes[EVP_MAX_MD_SIZE];
+  unsigned n = 0;
+  EVP_MD_CTX *md = EVP_MD_CTX_new();
+  if (!md || !EVP_DigestInit_ex(md, EVP_sha256(), NULL))
+    return EVP_MD_CTX_free(md), fv_fail(err, FV_ENOMEM, "no memory for the digest");
+  fv_status st = FV_OK;
+  for (size_t i = 0; i < sizeof queries / sizeof *queries && !st; i++) st = digest_query(s, md, queries[i], err);
+  if (!st && !EVP_DigestFinal_ex(md, bytes, &n)) st = fv_fail(err, FV_ENOMEM, "the digest cannot be computed");
+  for (unsigned i = 0; i < n; i++) hex[2 * i] = digits[bytes[i] >> 4], hex[2 * i + 1] = digits[bytes[i] & 15];
+  hex[2 * n] = '\0';
+  EVP_MD_CTX_free(md);
+  return st;
+}
