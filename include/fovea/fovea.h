@@ -9,6 +9,7 @@
 #include "fovea/input.h"
 #include "fovea/machine.h"
 #include "fovea/model.h"
+#include "fovea/patch.h"
 #include "fovea/plot.h"
 #include "fovea/progress.h"
 #include "fovea/statistics.h"

@@ -23,8 +23,9 @@ typedef struct fv_input_options {
   const char *prompt;   /* the raw text instead; not together with question */
   bool exif;            /* apply the EXIF orientation, which transformers does not */
   fv_pillow pillow;
-  bool gray;   /* Pillow's convert('L') back to RGB on the decoded picture */
-  double blur; /* Gaussian blur of the decoded picture, radius in pixels; 0: none */
+  bool gray;        /* Pillow's convert('L') back to RGB on the decoded picture */
+  double blur;      /* Gaussian blur of the decoded picture, radius in pixels; 0: none */
+  int64_t pad_rows; /* the question is filled up with [PAD] to so many rows, which all rows attend to; 0: none */
   const int64_t
       *mask; /* {r0, c0, r1, c1}: these image patches, ends included, are set to the mean colour; NULL: none */
 } fv_input_options;

@@ -10,9 +10,9 @@
  *   logit_diff  LD
  *   effect      denoise (LD - LD_corrupt) / (LD_clean - LD_corrupt), noise (LD - LD_clean) / (LD_corrupt - LD_clean)
  *
- * in float32 from float32 logits, never clipped; a zero denominator leaves `effect` empty and is counted. Corruptions
- * are written as for fv_trace (fovea/trace.h): image:FILE, question:TEXT, gray, blur:S, mask:BOX, scale:F@ADDRESS, and
- * noise. Sources: Vig et al. 2020, Wang et al. 2022, Golovanevsky et al. 2024 (NOTICE).
+ * from the float32 values of the other columns, never clipped; a zero denominator leaves `effect` empty and is counted.
+ * Corruptions are written as for fv_trace (fovea/trace.h): image:FILE, question:TEXT, gray, blur:S, mask:BOX,
+ * scale:F@ADDRESS, and noise. Sources: Vig et al. 2020, Wang et al. 2022, Golovanevsky et al. 2024 (NOTICE).
  */
 #ifndef FOVEA_PATCH_H
 #define FOVEA_PATCH_H
@@ -56,8 +56,8 @@ typedef struct fv_patch_result {
   char *correct;                      /* the correct answer's piece, which the table's column `answer` has */
   float clean_prob, clean_logit_diff; /* of the correct answer; NaN without an incorrect one */
   bool clean_right;                   /* clean_top is correct_id */
-  int64_t answer_row; /* of the stack that reads the question: last row of the exact run of the correct answer's ids,
-                         special rows counted; the whole-word match is tried first; -1: none */
+  int64_t answer_row; /* of the stack that reads the question: last row of the first exact run of the correct
+                         answer's ids that ends its word, special rows counted; -1: none */
   int64_t runs, checked;
   int64_t undefined; /* patched runs whose effect has the denominator zero */
   fv_cost cost;
@@ -66,7 +66,7 @@ typedef struct fv_patch_result {
 void fv_patch_release(fv_patch_result *result);
 
 /* Computes and hands every patched run's row to the sink (order: corruption, draw, site, layer, row, head), all of them
- * at the end, so that a failure leaves no rows. In a row, `op` is "denoise" or "noise" and `answer` the correct answer.
+ * at the end, so that a failure leaves no rows. In a row, `op` is "replace" and `answer` the correct answer.
  * result starts zeroed, or as an earlier call left it.
  *
  * FV_EUSAGE: options that contradict each other, two answers with the same id (a degenerate pair); FV_ENOTFOUND: an

@@ -129,8 +129,24 @@ static fv_status splice_picture(fv_input *in, bool picture, fv_error *err) {
   return FV_OK;
 }
 
-static fv_status load_text(fv_input *in, const char *text, bool question, bool picture, fv_error *err) {
+/* Fills a text up with padding tokens, which are rows like all others. */
+static fv_status pad(fv_input *in, int64_t rows, fv_error *err) {
   const fv_model *m = in->model;
+  fv_text *t = &in->texts[m->question_space];
+  int64_t count = t->count;
+  int32_t id;
+  if (rows <= count) return FV_OK;
+  if (m->plan->spaces[m->question_space].causal || !fv_tokenizer_id(m->tokenizer, "[PAD]", &id))
+    return fv_fail(err, FV_EUSAGE, "the text of a %s model cannot be filled up with [PAD]", m->family->name);
+  fv_status st = expand(t, count - 1, rows - count + 1, err);
+  for (int64_t i = count; i < rows && !st; i++) t->ids[i] = id, t->first[i] = t->last[i] = -1;
+  return st;
+}
+
+static fv_status load_text(fv_input *in, const fv_input_options *o, fv_error *err) {
+  const fv_model *m = in->model;
+  const char *text = o->question ? o->question : o->prompt;
+  bool question = o->question != NULL, picture = o->image != NULL;
   size_t bad, n = strlen(text);
   if (!fv_utf8_valid(text, n, &bad))
     return fv_fail(err, FV_EFORMAT, "the question is not valid UTF-8: byte %zu starts no character", bad);
@@ -147,6 +163,7 @@ static fv_status load_text(fv_input *in, const char *text, bool question, bool p
     for (int i = 0; i < m->task.nstart && i < count; i++) e.ids[i] = m->task.start[i];
   t->ids = e.ids, t->count = count;
   if (m->plan->spaces[m->question_space].spliced >= 0 && (st = splice_picture(in, picture, err))) return st;
+  if ((st = pad(in, o->pad_rows, err))) return st;
   return set_ids(in, m->question_space, t->ids, t->count, err);
 }
 
@@ -170,7 +187,7 @@ fv_status fv_input_new(const fv_model *m, const fv_input_options *o, fv_input **
     return free(in), fv_fail(err, FV_ENOMEM, "no memory");
   in->model = m;
   fv_status st = FV_OK;
-  if (text) st = load_text(in, text, o->question != NULL, o->image != NULL, err);
+  if (text) st = load_text(in, o, err);
   if (!st && o->image) st = load_picture(in, o, err);
   if (!st && (text || (o->image && m->task.text_optional))) st = load_start(in, err);
   if (st) return fv_input_free(in), st;
