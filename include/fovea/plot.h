@@ -1,4 +1,4 @@
-/* Heat maps: to PNG, SVG and PDF files, and to a terminal.
+/* Heat maps, also over a picture: to PNG, SVG and PDF files, and to a terminal.
  *
  * A heat map is a matrix with labels: rows from the top (token pieces, or layers), columns from the left (layers, or
  * heads). Several maps are drawn as panels in a grid that share one colour scale and one colour bar. The picture aims
@@ -55,6 +55,46 @@ fv_status fv_plot_write(const char *path, size_t panels, const fv_heatmap *maps,
 
 /* Says before the numbers are there whether fv_plot_write will take this name and these colours: its FV_EUSAGE. */
 fv_status fv_plot_check(const char *path, const char *colors, fv_error *err);
+
+/* How a map of patches becomes a map of pixels. NEAREST: every pixel has the value of the patch it lies in; nothing is
+ * added. CUBIC: a cubic B-spline through the values, corners on corners (scipy.ndimage.zoom, order 3): smooth, moved by
+ * up to half a patch at the rim, and it may leave the range of the values. */
+typedef enum fv_upsample { FV_UPSAMPLE_NEAREST, FV_UPSAMPLE_CUBIC } fv_upsample;
+
+/* in [rows, cols] to out [out_rows, out_cols], sizes 1 to 32768. Errors: FV_EUSAGE, FV_ENOMEM.
+ * Checked by: tests/report/test_zoom.c against scipy. */
+fv_status fv_zoom(const double *in, int64_t rows, int64_t cols, fv_upsample how, double *out, int64_t out_rows,
+                  int64_t out_cols, fv_error *err);
+
+/* A map over the patches of a picture; values[r * cols + c] belongs to image[r,c], counted from the top left. */
+typedef struct fv_overlay {
+  int64_t rows, cols;
+  const float *values; /* [rows, cols]; NULL: the picture alone */
+  const char *title;   /* "L5 H3" */
+} fv_overlay;
+
+typedef struct fv_overlay_options {
+  const char *colors;
+  float vmin, vmax; /* NaN: from the data of all panels (diverging maps: as far below 0 as above) */
+  bool minmax;      /* every map is first scaled to 0..1 by its own ends, and the colours span 0..1 */
+  double alpha;     /* share of the colour, 0 to 1; the rest is the picture */
+  fv_upsample upsample;
+  bool serif;
+  double dpi;            /* PNG only; 36 to 1200 */
+  double size;           /* inches of the longer side of one panel; 0: chosen by the number of columns */
+  double font_size;      /* points; 3 to 40 */
+  int64_t columns;       /* panels side by side; 0: chosen */
+  const char *title;     /* over all panels; NULL = none */
+  const char *bar_label; /* what the colour means; NULL = nothing is said */
+} fv_overlay_options;
+
+/* viridis, scale from the data, alpha 0.5, nearest, sans, 300 dpi, 7 points. */
+void fv_overlay_defaults(fv_overlay_options *options);
+
+/* Draws maps over a picture [height, width, 3], or, where picture is NULL, alone, as panels in a grid with one colour
+ * bar. Files, errors and bytes as for fv_plot_write; NaN has no colour. */
+fv_status fv_overlay_write(const char *path, const uint8_t *picture, int64_t width, int64_t height, size_t panels,
+                           const fv_overlay *maps, const fv_overlay_options *options, fv_error *err);
 
 typedef enum fv_terminal_depth { FV_TERMINAL_PLAIN, FV_TERMINAL_256, FV_TERMINAL_TRUE } fv_terminal_depth;
 

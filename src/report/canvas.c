@@ -21,6 +21,7 @@ struct fv_canvas {
   double dpi, scale; /* pixels per point in PNG, else 1 */
   cairo_surface_t *surface;
   cairo_t *cr; /* NULL in SVG */
+  cairo_status_t failed;
 };
 
 fv_status fv_picture_of(const char *path, fv_picture *out, fv_error *err) {
@@ -208,8 +209,9 @@ fv_status fv_canvas_finish(fv_canvas *c, fv_error *err) {
   cairo_status_t st = CAIRO_STATUS_SUCCESS;
   if (c->format == FV_PICTURE_SVG) {
     fputs("</svg>\n", svg(c));
+    st = c->failed;
   } else {
-    st = cairo_status(c->cr);
+    st = c->failed ? c->failed : cairo_status(c->cr);
     cairo_surface_flush(c->surface);
     if (st == CAIRO_STATUS_SUCCESS && c->format == FV_PICTURE_PNG) st = write_png(c);
     cairo_surface_finish(c->surface);
@@ -314,4 +316,82 @@ void fv_canvas_text(fv_canvas *c, double x, double y, fv_font font, double align
   if (align > 0) cairo_translate(c->cr, -align * fv_fonts_width(c->fonts, font, text), 0);
   fv_fonts_show(c->fonts, c->cr, font, text);
   cairo_restore(c->cr);
+}
+
+void fv_canvas_raster(const fv_canvas *c, double w, double h, int64_t *cols, int64_t *rows) {
+  double scale = c->format == FV_PICTURE_PNG ? c->scale : 4; /* 288 dpi in vector formats */
+  *cols = (int64_t)fmax(1, nearbyint(w * scale));
+  *rows = (int64_t)fmax(1, nearbyint(h * scale));
+}
+
+static cairo_surface_t *image_surface(int64_t cols, int64_t rows, const uint8_t *rgb) {
+  cairo_surface_t *s = cairo_image_surface_create(CAIRO_FORMAT_RGB24, (int)cols, (int)rows);
+  if (cairo_surface_status(s) != CAIRO_STATUS_SUCCESS) return s;
+  unsigned char *data = cairo_image_surface_get_data(s);
+  int64_t stride = cairo_image_surface_get_stride(s);
+  for (int64_t r = 0; r < rows; r++)
+    for (int64_t k = 0; k < cols; k++) {
+      const uint8_t *p = rgb + (r * cols + k) * 3;
+      uint32_t pixel = (uint32_t)p[0] << 16 | (uint32_t)p[1] << 8 | p[2];
+      memcpy(data + r * stride + k * 4, &pixel, 4);
+    }
+  cairo_surface_mark_dirty(s);
+  return s;
+}
+
+static void svg_base64(const fv_canvas *c, const unsigned char *data, size_t n) {
+  static const char DIGITS[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  for (size_t i = 0; i < n; i += 3) {
+    uint32_t v = (uint32_t)data[i] << 16;
+    if (i + 1 < n) v |= (uint32_t)data[i + 1] << 8;
+    if (i + 2 < n) v |= data[i + 2];
+    putc(DIGITS[v >> 18], svg(c));
+    putc(DIGITS[v >> 12 & 63], svg(c));
+    putc(i + 1 < n ? DIGITS[v >> 6 & 63] : '=', svg(c));
+    putc(i + 2 < n ? DIGITS[v & 63] : '=', svg(c));
+  }
+}
+
+static cairo_status_t svg_image(const fv_canvas *c, double x, double y, double w, double h, cairo_surface_t *image) {
+  buffer b = {0};
+  cairo_status_t st = cairo_surface_write_to_png_stream(image, to_buffer, &b);
+  if (st == CAIRO_STATUS_SUCCESS) {
+    svg_number(c, "<image x=\"", x);
+    svg_number(c, "\" y=\"", y);
+    svg_number(c, "\" width=\"", w);
+    svg_number(c, "\" height=\"", h);
+    fputs("\" preserveAspectRatio=\"none\" href=\"data:image/png;base64,", svg(c));
+    svg_base64(c, b.data, b.size);
+    fputs("\"/>\n", svg(c));
+  }
+  free(b.data);
+  return st;
+}
+
+/* In PNG the box is moved to whole pixels, so that a raster of its size is copied and not resampled. */
+static void cairo_draw_image(fv_canvas *c, double x, double y, double w, double h, int64_t cols, int64_t rows,
+                             cairo_surface_t *image) {
+  cairo_save(c->cr);
+  if (c->format == FV_PICTURE_PNG) {
+    x = nearbyint(x * c->scale) / c->scale, y = nearbyint(y * c->scale) / c->scale;
+    w = nearbyint(w * c->scale) / c->scale, h = nearbyint(h * c->scale) / c->scale;
+  }
+  cairo_translate(c->cr, x, y);
+  cairo_scale(c->cr, w / (double)cols, h / (double)rows);
+  cairo_set_source_surface(c->cr, image, 0, 0);
+  cairo_pattern_set_filter(cairo_get_source(c->cr), CAIRO_FILTER_NEAREST);
+  cairo_paint(c->cr);
+  cairo_restore(c->cr);
+}
+
+void fv_canvas_image(fv_canvas *c, double x, double y, double w, double h, int64_t cols, int64_t rows,
+                     const uint8_t *rgb) {
+  cairo_surface_t *image = image_surface(cols, rows, rgb);
+  cairo_status_t st = cairo_surface_status(image);
+  if (st == CAIRO_STATUS_SUCCESS && !c->cr)
+    st = svg_image(c, x, y, w, h, image);
+  else if (st == CAIRO_STATUS_SUCCESS)
+    cairo_draw_image(c, x, y, w, h, cols, rows, image);
+  if (st != CAIRO_STATUS_SUCCESS && !c->failed) c->failed = st;
+  cairo_surface_destroy(image);
 }

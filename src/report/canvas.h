@@ -46,6 +46,11 @@ void fv_canvas_triangle(fv_canvas *c, const double xy[6], fv_rgb fill);
  * left: it runs upwards, and (x, y) is the point of its baseline that align names. */
 void fv_canvas_text(fv_canvas *c, double x, double y, fv_font font, double align, bool upright, fv_rgb color,
                     const char *text);
+/* The size in pixels that a raster for a box of w x h points should have. */
+void fv_canvas_raster(const fv_canvas *c, double w, double h, int64_t *cols, int64_t *rows);
+/* A picture [rows, cols, 3] in a box. */
+void fv_canvas_image(fv_canvas *c, double x, double y, double w, double h, int64_t cols, int64_t rows,
+                     const uint8_t *rgb);
 fv_status fv_canvas_finish(fv_canvas *c, fv_error *err); /* frees in every case */
 void fv_canvas_abort(fv_canvas *c);
 

@@ -11,7 +11,7 @@
 #include "report/plot_layout.h"
 
 static const fv_rgb BLACK = {0, 0, 0}, NO_CELL = {0xee, 0xee, 0xee}, HATCH = {0xaa, 0xaa, 0xaa};
-static const double FRAME = 0.6, HATCH_STEP = 4, CENTRE = 0.36; /* CENTRE: half the height of digits, in font sizes */
+static const double HATCH_STEP = 4;
 
 void fv_plot_defaults(fv_plot_options *o) {
   *o = (fv_plot_options){.colors = "Purples",
@@ -52,7 +52,7 @@ static void draw_cells(fv_canvas *c, const fv_layout *l, const fv_panel *a, cons
     if (isnan(m->values[i])) continue;
     fv_label_number(text, (double)m->values[i], 3);
     fv_canvas_text(c, a->x + ((double)(i % m->cols) + 0.5) * l->cell_w,
-                   a->y + ((double)(i / m->cols) + 0.5) * l->cell_h + CENTRE * l->tick.size, l->tick, 0.5, false,
+                   a->y + ((double)(i / m->cols) + 0.5) * l->cell_h + FV_CENTRE * l->tick.size, l->tick, 0.5, false,
                    fv_rgb_ink(fv_scale_color(scale, (double)m->values[i])), text);
   }
 }
@@ -62,89 +62,39 @@ static void draw_ticks(fv_canvas *c, const fv_layout *l, const fv_panel *a) {
   double bottom = a->y + (double)m->rows * l->cell_h;
   for (int64_t i = 0; i < m->rows; i += l->row_step) {
     double y = a->y + ((double)i + 0.5) * l->cell_h;
-    fv_canvas_line(c, a->x - FV_TICK, y, a->x, y, FRAME, BLACK);
+    fv_canvas_line(c, a->x - FV_TICK, y, a->x, y, FV_FRAME, BLACK);
     if (a->show_rows)
-      fv_canvas_text(c, a->x - FV_TICK_GAP, y + CENTRE * l->tick.size, l->tick, 1, false, BLACK, a->rows[i]);
+      fv_canvas_text(c, a->x - FV_TICK_GAP, y + FV_CENTRE * l->tick.size, l->tick, 1, false, BLACK, a->rows[i]);
   }
   for (int64_t j = 0; j < m->cols; j += l->col_step) {
     double x = a->x + ((double)j + 0.5) * l->cell_w;
-    fv_canvas_line(c, x, bottom, x, bottom + FV_TICK, FRAME, BLACK);
+    fv_canvas_line(c, x, bottom, x, bottom + FV_TICK, FV_FRAME, BLACK);
     if (!a->show_cols) continue;
     if (l->upright)
-      fv_canvas_text(c, x + CENTRE * l->tick.size, bottom + FV_TICK_GAP, l->tick, 1, true, BLACK, a->cols[j]);
+      fv_canvas_text(c, x + FV_CENTRE * l->tick.size, bottom + FV_TICK_GAP, l->tick, 1, true, BLACK, a->cols[j]);
     else
       fv_canvas_text(c, x, bottom + FV_TICK_GAP + 0.8 * l->tick.size, l->tick, 0.5, false, BLACK, a->cols[j]);
   }
 }
 
-/* Lines below each other, centred on x; or, upright, beside each other, centred on y. */
-static fv_status draw_lines(fv_canvas *c, double x, double y, fv_font font, bool upright, const char *text,
-                            fv_error *err) {
-  char *copy = fv_strdup(text);
-  if (!copy) return fv_fail(err, FV_ENOMEM, "no memory for labels");
-  double step = fv_lines_height(font, "x"), base = font.size;
-  char *line = copy;
-  for (int i = 0; line; i++) {
-    char *next = strchr(line, '\n');
-    if (next) *next++ = '\0';
-    double along = base + i * step;
-    fv_canvas_text(c, upright ? x + along : x, upright ? y : y + along, font, 0.5, upright, BLACK, line);
-    line = next;
-  }
-  free(copy);
-  return FV_OK;
-}
-
 static fv_status draw_panel(fv_canvas *c, const fv_layout *l, const fv_panel *a, const fv_scale *scale, fv_error *err) {
   double w = (double)a->map->cols * l->cell_w, h = (double)a->map->rows * l->cell_h;
   draw_cells(c, l, a, scale);
-  fv_canvas_frame(c, a->x, a->y, w, h, FRAME, BLACK);
+  fv_canvas_frame(c, a->x, a->y, w, h, FV_FRAME, BLACK);
   draw_ticks(c, l, a);
   fv_status st =
-      draw_lines(c, a->x + w / 2, a->y - 3 - fv_lines_height(l->title, a->title), l->title, false, a->title, err);
+      fv_lines_draw(c, a->x + w / 2, a->y - 3 - fv_lines_height(l->title, a->title), l->title, false, a->title, err);
   double below = a->y + h + (a->show_cols ? FV_TICK_GAP + l->depth + 2 : 0) + 1;
-  if (!st) st = draw_lines(c, a->x + w / 2, below, l->label, false, a->x_label, err);
+  if (!st) st = fv_lines_draw(c, a->x + w / 2, below, l->label, false, a->x_label, err);
   double left = a->x - (a->show_rows ? a->row_width + FV_TICK_GAP : 0) - 3 - fv_lines_height(l->label, a->y_label);
-  if (!st) st = draw_lines(c, left, a->y + h / 2, l->label, true, a->y_label, err);
+  if (!st) st = fv_lines_draw(c, left, a->y + h / 2, l->label, true, a->y_label, err);
   return st;
 }
 
-/* The pointed end of the colour bar that stands for values beyond it; `height` is negative upwards. */
-static void draw_arrow(fv_canvas *c, double x, double y, double w, double height, fv_rgb fill) {
-  fv_canvas_triangle(c, (double[]){x, y, x + w, y, x + w / 2, y + height}, fill);
-  fv_canvas_line(c, x, y, x + w / 2, y + height, FRAME, BLACK);
-  fv_canvas_line(c, x + w, y, x + w / 2, y + height, FRAME, BLACK);
-}
-
-static fv_status draw_bar(fv_canvas *c, const fv_layout *l, const fv_scale *s, fv_error *err) {
-  enum { STRIPS = 256 };
-  double x = l->bar_x, w = l->bar_w, bottom = l->bar_y + l->bar_h;
-  double y0 = l->bar_y + (s->above ? FV_BAR_ARROW : 0), y1 = bottom - (s->below ? FV_BAR_ARROW : 0), h = y1 - y0;
-  for (int i = 0; i < STRIPS; i++) { /* from the top; each reaches to the bottom, under those drawn after it */
-    double y = y0 + h * i / STRIPS, v = s->vmax + (s->vmin - s->vmax) * (i + 0.5) / STRIPS;
-    fv_canvas_rect(c, x, y, w, y1 - y, fv_scale_color(s, v));
-  }
-  fv_canvas_frame(c, x, y0, w, h, FRAME, BLACK);
-  if (s->above) draw_arrow(c, x, y0, w, -FV_BAR_ARROW, fv_scale_color(s, s->vmax));
-  if (s->below) draw_arrow(c, x, y1, w, FV_BAR_ARROW, fv_scale_color(s, s->vmin));
-  for (int i = 0; i < fv_layout_bar_ticks(l); i++) {
-    char text[FV_LABEL_NUMBER];
-    double v;
-    fv_layout_bar_tick(l, s, i, &v, text);
-    double y = y1 - h * (v - s->vmin) / (s->vmax - s->vmin);
-    fv_canvas_line(c, x + w, y, x + w + FV_TICK, y, FRAME, BLACK);
-    fv_canvas_text(c, x + w + FV_TICK_GAP, y + CENTRE * l->tick.size, l->tick, 0, false, BLACK, text);
-  }
-  double block = w + FV_TICK_GAP + l->bar_ticks;
-  if (l->bar_label_below)
-    return draw_lines(c, x + block / 2, bottom + FV_TICK_GAP + 1.5, l->label, false, l->bar_label, err);
-  return draw_lines(c, x + block + 4, l->bar_y + fmax(l->bar_h, 60) / 2, l->label, true, l->bar_label, err);
-}
-
 static fv_status draw(fv_canvas *c, const fv_layout *l, const fv_scale *scale, fv_error *err) {
-  fv_status st = draw_lines(c, l->width / 2, 5, l->head, false, l->head_text, err);
+  fv_status st = fv_lines_draw(c, l->width / 2, 5, l->head, false, l->head_text, err);
   for (size_t p = 0; p < l->count && !st; p++) st = draw_panel(c, l, &l->panels[p], scale, err);
-  return st ? st : draw_bar(c, l, scale, err);
+  return st ? st : fv_bar_draw(c, l, scale, err);
 }
 
 static fv_status check_text(const char *path, const char *what, const char *text, fv_error *err) {

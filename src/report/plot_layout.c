@@ -216,9 +216,8 @@ void fv_layout_bar_tick(const fv_layout *l, const fv_scale *scale, int i, double
   }
 }
 
-/* Places the colour bar beside the panels; returns its right edge and may move *end, the bottom of everything. */
-static fv_status place_bar(fv_layout *l, const fv_scale *scale, const char *label, fv_fonts *fonts, double right,
-                           double top, double bottom, double *end, double *out, fv_error *err) {
+fv_status fv_layout_bar(fv_layout *l, const fv_scale *scale, const char *label, fv_fonts *fonts, double right,
+                        double top, double bottom, double *end, double *out, fv_error *err) {
   l->bar_x = right + BAR_GAP;
   l->bar_y = top;
   l->bar_w = BAR_WIDTH;
@@ -259,7 +258,7 @@ static fv_status place(fv_layout *l, const fv_plot_options *o, const fv_scale *s
   for (size_t p = 0; p < l->count && !label; p++) label = l->panels[p].map->bar_label;
   /* the head is as wide as the picture, which is known only after a first placing */
   double edge = place_panels(l, start, &top, &bottom, &end);
-  fv_status st = place_bar(l, scale, label, fonts, edge, top, bottom, &end, &right, err);
+  fv_status st = fv_layout_bar(l, scale, label, fonts, edge, top, bottom, &end, &right, err);
   if (st) return st;
   if (!(l->head_text = wrapped(o->title, right - MARGIN, l->head, fonts)))
     return fv_fail(err, FV_ENOMEM, "no memory for labels");

@@ -51,8 +51,21 @@ double fv_lines_height(fv_font font, const char *text);
 void fv_layout_bar_tick(const fv_layout *l, const fv_scale *scale, int i, double *value, char out[FV_LABEL_NUMBER]);
 int fv_layout_bar_ticks(const fv_layout *l);
 
+/* Places the colour bar at the right of `right`, beside what lies between top and bottom; *out is its right edge, and
+ * *end, the bottom of everything, may move. Uses and sets the parts of the layout that name the bar, and its fonts. */
+fv_status fv_layout_bar(fv_layout *l, const fv_scale *scale, const char *label, fv_fonts *fonts, double right,
+                        double top, double bottom, double *end, double *out, fv_error *err);
+
 fv_status fv_layout_make(fv_layout *l, size_t panels, const fv_heatmap *maps, const fv_plot_options *o,
                          const fv_scale *scale, fv_picture format, fv_fonts *fonts, fv_error *err);
 void fv_layout_release(fv_layout *l);
+
+#define FV_FRAME 0.6   /* points: width of lines */
+#define FV_CENTRE 0.36 /* half the height of digits, in font sizes */
+
+/* Lines below each other, centred on x; or, upright, beside each other, centred on y. */
+fv_status fv_lines_draw(fv_canvas *c, double x, double y, fv_font font, bool upright, const char *text, fv_error *err);
+/* The colour bar where fv_layout_bar has put it. */
+fv_status fv_bar_draw(fv_canvas *c, const fv_layout *l, const fv_scale *scale, fv_error *err);
 
 #endif
