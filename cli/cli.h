@@ -19,6 +19,7 @@ typedef struct cli_list {
 typedef struct cli_args {
   const char *model; /* the first positional argument, resolved by session_open; NULL when the command takes none */
   const char *topic; /* of help */
+  cli_list operands; /* the positional arguments of a command that takes no model */
   /* input */
   const char *image, *question, *prompt, *from_image, *from_question, *from_prompt, *pillow;
   bool exif;
@@ -66,6 +67,8 @@ typedef struct cli_command {
   const char *name, *summary, *details;
   bool takes_model;
   const char *default_model; /* NULL: the model must be named */
+  const char *operand;       /* without a model: what its positional argument is, such as "DB"; NULL: it has none */
+  bool more_operands;        /* it may be given several times */
   const char *options;       /* names, separated by spaces */
   fv_status (*run)(cli_session *s);
 } cli_command;

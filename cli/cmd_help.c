@@ -12,8 +12,18 @@ static void overview(FILE *out) {
       out);
 }
 
+/* What a command's first argument is, after a blank. */
+static const char *argument(const cli_command *c, char text[32]) {
+  snprintf(text, 32, "%s%s", c->takes_model || c->operand ? " " : "",
+           c->takes_model ? "MODEL"
+           : c->operand   ? c->operand
+                          : "");
+  return text;
+}
+
 static void one_command(const cli_command *c, FILE *out) {
-  fprintf(out, "fovea %s%s: %s\n\n%s\n", c->name, c->takes_model ? " MODEL" : "", c->summary, c->details);
+  char what[32];
+  fprintf(out, "fovea %s%s: %s\n\n%s\n", c->name, argument(c, what), c->summary, c->details);
   if (c->options && c->options[0]) fputs("\noptions:\n", out), options_describe(c, out, false);
   if (c != &command_edit) return;
   fputs("\nedits:\n", out);
@@ -48,7 +58,8 @@ static void manual(FILE *out) {
   fputs(".SH SYNOPSIS\n.B fovea\nCOMMAND MODEL [options]\n.SH COMMANDS\n", out);
   for (int i = 0; command_at(i); i++) {
     const cli_command *c = command_at(i);
-    fprintf(out, ".SS %s%s\n", c->name, c->takes_model ? " MODEL" : "");
+    char what[32];
+    fprintf(out, ".SS %s%s\n", c->name, argument(c, what));
     roff_text(out, c->summary);
     fputs(".PP\n", out);
     roff_text(out, c->details);

@@ -139,6 +139,14 @@ static fv_status parse_size(const option *o, const char *value, void *at, fv_err
   return FV_OK;
 }
 
+static fv_status append(cli_list *l, const char *value, fv_error *err) {
+  const char **grown = realloc(l->items, (l->count + 1) * sizeof *grown);
+  if (!grown) return fv_fail(err, FV_ENOMEM, "no memory");
+  l->items = grown;
+  l->items[l->count++] = value;
+  return FV_OK;
+}
+
 static fv_status parse_value(const option *o, const char *value, void *at, fv_error *err) {
   char *end;
   errno = 0;
@@ -171,14 +179,7 @@ static fv_status parse_value(const option *o, const char *value, void *at, fv_er
       *(double *)at = v;
       return FV_OK;
     }
-    case LIST: {
-      cli_list *l = at;
-      const char **grown = realloc(l->items, (l->count + 1) * sizeof *grown);
-      if (!grown) return fv_fail(err, FV_ENOMEM, "no memory");
-      l->items = grown;
-      l->items[l->count++] = value;
-      return FV_OK;
-    }
+    case LIST: return append(at, value, err);
   }
   return FV_EINTERNAL;
 }
@@ -228,6 +229,8 @@ fv_status options_parse(const cli_command *c, int argc, char **argv, cli_args *o
       out->model = argv[i];
     else if (c == &command_help && !out->topic)
       out->topic = argv[i];
+    else if (c->operand && (c->more_operands || out->operands.count == 0))
+      st = append(&out->operands, argv[i], err);
     else
       st = fv_fail(err, FV_EUSAGE, "unexpected argument \"%s\"", argv[i]);
     if (st) return st;
@@ -235,11 +238,13 @@ fv_status options_parse(const cli_command *c, int argc, char **argv, cli_args *o
   if (c->takes_model && !out->model) out->model = c->default_model;
   if (c->takes_model && !out->model)
     return fv_fail(err, FV_EUSAGE, "a model folder is missing: fovea %s MODEL [options]", c->name);
+  if (c->operand && out->operands.count == 0)
+    return fv_fail(err, FV_EUSAGE, "an argument is missing: fovea %s %s [options]", c->name, c->operand);
   return FV_OK;
 }
 
 void options_release(cli_args *a) {
-  free(a->do_.items), free(a->read.items), free(a->corrupt.items), free(a->restore.items);
+  free(a->operands.items), free(a->do_.items), free(a->read.items), free(a->corrupt.items), free(a->restore.items);
 }
 
 void options_describe(const cli_command *c, FILE *out, bool roff) {
