@@ -47,6 +47,9 @@ typedef struct cli_args {
   bool redraw, only_correct, serif, hide_last_tick;
   const char *target, *value, *facet, *colors, *samples, *images, *labels, *feature_range;
   double vmin, vmax;
+  /* patch, attend, circuit */
+  cli_list site;
+  const char *heads, *rows, *layers, *correct, *incorrect;
   /* verify, bench */
   const char *vectors;
   double tolerance;

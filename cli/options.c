@@ -88,6 +88,13 @@ static const option options[] = {
     {"only-correct", FLAG, AT(only_correct), NULL, "exclude samples that the model answers otherwise than the table", 0,
      NULL},
     {"avg-divisor", INTEGER, AT(avg_divisor), "N", "divide sums by N instead of the number of samples added", 1, NULL},
+    {"site", LIST, AT(site), "ADDRESS",
+     "what is patched or looked at, without rows; repeatable where several make sense", 0, NULL},
+    {"heads", TEXT, AT(heads), "HEADS", "a list of heads, such as 0,3-5 (default: all of them)", 0, NULL},
+    {"layers", TEXT, AT(layers), "LAYERS", "a list of layers, such as 0,3-5 (default: all of them)", 0, NULL},
+    {"rows", TEXT, AT(rows), "ROWS", "rows: numbers, names, image[R,C], \"word\" (default: see above)", 0, NULL},
+    {"correct", TEXT, AT(correct), "TEXT", "the correct answer: its first piece, a class, or id:N", 0, NULL},
+    {"incorrect", TEXT, AT(incorrect), "TEXT", "the answer that the correct one is compared with", 0, NULL},
     {"vectors", TEXT, AT(vectors), "DIR", "a folder of reference activations", 0, NULL},
     {"tolerance", REAL, AT(tolerance), "T", "largest difference allowed, relative to the largest value (default 1e-4)",
      0, NULL},
@@ -244,7 +251,8 @@ fv_status options_parse(const cli_command *c, int argc, char **argv, cli_args *o
 }
 
 void options_release(cli_args *a) {
-  free(a->operands.items), free(a->do_.items), free(a->read.items), free(a->corrupt.items), free(a->restore.items);
+  free(a->site.items), free(a->operands.items), free(a->do_.items), free(a->read.items), free(a->corrupt.items),
+      free(a->restore.items);
 }
 
 void options_describe(const cli_command *c, FILE *out, bool roff) {
