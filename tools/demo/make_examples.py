@@ -4,7 +4,9 @@ Usage: python make_examples.py --out EXAMPLESDIR
 
 Writes images/ (composed 320 x 320 pictures), scenes/ (pictures from the
 `examples` split, named by 12-digit number) and scenes.csv, a table of
-question-answer rows in the layout of the COCO-QA lists.
+question-answer rows in the layout of the COCO-QA lists; objects/ (64 x 64
+pictures of one object, each combination once and some twice) and objects.csv,
+their labels.
 """
 
 import argparse
@@ -47,11 +49,25 @@ def save(img, path):
         img.save(path, optimize=True)
 
 
+def write_objects(out, count):
+    """One-object pictures and the table of their labels, which are the ViT demo model's classes."""
+    os.makedirs(os.path.join(out, "objects"), exist_ok=True)
+    with open(os.path.join(out, "objects.csv"), "w", newline="", encoding="utf-8") as f:
+        w = csv.writer(f, lineterminator="\n")
+        w.writerow(["image", "label"])
+        for k in range(count):
+            pair = scenes.ALL_PAIRS[k * 13 % len(scenes.ALL_PAIRS)]
+            scene = scenes.make_object("object_examples", k, pair)
+            save(scenes.draw_scene(scene, 64, 4), os.path.join(out, "objects", f"{k:02d}.png"))
+            w.writerow([f"{k:02d}.png", scenes.pair_label(pair)])
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     p.add_argument("--out", required=True)
     p.add_argument("--scenes", type=int, default=16)
     p.add_argument("--size", type=int, default=224)
+    p.add_argument("--objects", type=int, default=48)
     args = p.parse_args()
     for sub in ("images", "scenes"):
         os.makedirs(os.path.join(args.out, sub), exist_ok=True)
@@ -81,6 +97,7 @@ def main():
         w.writerow(["", "train_image_id_count", "question_count", "answer_count"])
         for i, r in enumerate(rows):
             w.writerow([i, *r[1:]])
+    write_objects(args.out, args.objects)
     print(f"{len(rows)} rows")
 
 

@@ -52,7 +52,8 @@ ODD_OUTLINES = [
 ]
 ODD_COLOR, ODD_SHAPE = 0.45, 0.15  # shares among the objects of training scenes
 
-SPLITS = {"train": 1, "held_scene": 2, "held_combo": 3, "examples": 4, "plain": 5}
+SPLITS = {"train": 1, "held_scene": 2, "held_combo": 3, "examples": 4, "plain": 5,
+          "object_train": 6, "object_test": 7, "object_examples": 8}
 
 
 def _place(rng, n):
@@ -121,6 +122,25 @@ def make_scene(split, index, n=None):
         o["rgb"] = [int(v) for v in rgb]
         objs.append(o)
     return {"objects": objs, "bg_seed": int(rng.integers(1 << 30))}
+
+
+def make_object(split, index, pair=None):
+    """The scene `index` of `split` with one large object of any combination, or of `pair`."""
+    rng = np.random.default_rng([SPLITS[split], index])
+    drawn = ALL_PAIRS[int(rng.integers(len(ALL_PAIRS)))]
+    c, s = drawn if pair is None else pair
+    r = rng.uniform(0.15, 0.28)
+    m = 1.22 * r + 0.01
+    x, y = rng.uniform(m, 1 - m, 2)
+    rgb = np.clip(np.array(RGB[c]) + rng.normal(0, 11, 3), 0, 255)
+    o = {"color": c, "shape": s, "x": x, "y": y, "r": r, "rot": rng.uniform(-0.18, 0.18),
+         "rgb": [int(v) for v in rgb]}
+    return {"objects": [o], "bg_seed": int(rng.integers(1 << 30))}
+
+
+def pair_label(pair):
+    """The class name of a (colour, shape) pair."""
+    return f"{COLORS[pair[0]]} {SHAPES[pair[1]]}"
 
 
 def _outline(o, size):

@@ -16,8 +16,6 @@ signal; they are dropped when the model is exported.
 """
 
 import argparse
-import json
-import math
 import os
 import tempfile
 import time
@@ -26,17 +24,14 @@ import numpy as np
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
-from PIL import Image
 from torch import multiprocessing, nn
 from transformers import BlipConfig, BlipForQuestionAnswering
 
 import scenes
+import training
+from training import MEAN, SIDE, STD, WIDTH, write_json
 
-SIDE, PATCH, WIDTH = 64, 8, 128
-GRID = SIDE // PATCH
 QUESTIONS, MAX_LEN = 5, 14
-MEAN = np.array([0.48145466, 0.4578275, 0.40821073], np.float32)
-STD = np.array([0.26862954, 0.26130258, 0.27577711], np.float32)
 VOCAB = scenes.word_list()
 PAD, UNK, CLS, SEP, MASK = range(5)
 DEC, ENC = len(VOCAB), len(VOCAB) + 1
@@ -48,9 +43,7 @@ def build_config():
                 intermediate_size=512, projection_dim=WIDTH, num_hidden_layers=3,
                 num_attention_heads=4, max_position_embeddings=32, bos_token_id=DEC,
                 eos_token_id=SEP, sep_token_id=SEP, pad_token_id=PAD, initializer_range=0.05)
-    vision = dict(hidden_size=WIDTH, intermediate_size=512, projection_dim=WIDTH,
-                  num_hidden_layers=4, num_attention_heads=4, image_size=SIDE,
-                  patch_size=PATCH, initializer_range=0.02)
+    vision = dict(training.TOWER, projection_dim=WIDTH, initializer_range=0.02)
     return BlipConfig(text_config=text, vision_config=vision, projection_dim=WIDTH,
                       image_text_hidden_size=WIDTH)
 
@@ -76,49 +69,14 @@ def wordpiece(text):
 wordpiece.lut = {w: i for i, w in enumerate(VOCAB)}
 
 
-COUNTS = 1 + len(scenes.SHAPES) + len(scenes.COLORS)
-
-
-class Heads(nn.Module):
-    """Temporary linear heads on the vision output."""
-
-    def __init__(self):
-        super().__init__()
-        self.color = nn.Linear(WIDTH, len(scenes.COLORS) + 1)
-        self.shape = nn.Linear(WIDTH, len(scenes.SHAPES) + 1)
-        self.center = nn.Linear(WIDTH, 2)
-        self.place = nn.Linear(WIDTH, 2)
-        self.side = nn.Linear(WIDTH, 4)
-        self.count = nn.Linear(WIDTH, COUNTS * 5)
-
-    def losses(self, image, color, shape, center, place, side, count):
-        rows = image[:, 1:].reshape(-1, WIDTH)
-        on = place[:, 0] > -1
-        return [F.cross_entropy(self.color(rows), color), F.cross_entropy(self.shape(rows), shape),
-                F.cross_entropy(self.center(rows), center),
-                10 * F.mse_loss(self.place(rows[on]), place[on]),
-                F.cross_entropy(self.side(rows[on]), side[on]),
-                F.cross_entropy(self.count(image[:, 0]).view(-1, 5), count)]
-
-
 def cache_path(args):
     return os.path.join(args.work, f"cache_{'plain' if args.plain else 'train'}_{args.scenes}.npz")
 
 
 def load_cache(args):
-    """Training scenes as (uint8 pictures, patch maps, scenes); drawn once, then reused."""
-    path, count = cache_path(args), args.scenes
-    every = [scenes.make_scene("plain" if args.plain else "train", i) for i in range(count)]
-    if not os.path.exists(path):
-        pix = np.empty((count, SIDE, SIDE, 3), np.uint8)
-        maps = np.empty((count, GRID, GRID), np.int8)
-        for i, s in enumerate(every):
-            size = (192, 256, 320)[i % 3]
-            pix[i] = scenes.draw_scene(s, size).resize((SIDE, SIDE), Image.BICUBIC)
-            maps[i] = scenes.patch_map(s, GRID)
-        np.savez(path, pix=pix, maps=maps)
-    z = np.load(path)
-    return z["pix"], z["maps"], every
+    """Training scenes as (uint8 pictures, patch maps, scenes)."""
+    every = [scenes.make_scene("plain" if args.plain else "train", i) for i in range(args.scenes)]
+    return training.load_cache(cache_path(args), every)
 
 
 class Batches:
@@ -126,9 +84,8 @@ class Batches:
 
     def __init__(self, cache, batch, rank, mix):
         self.edges = np.cumsum(mix)
-        self.pix, self.maps, self.scenes = cache
-        self.flipped = [scenes.flip_scene(s) for s in self.scenes]
-        self.few = np.array([i for i, s in enumerate(self.scenes) if len(s["objects"]) <= 2])
+        self.pictures = training.Pictures(cache)
+        self.few = np.array([i for i, s in enumerate(cache[2]) if len(s["objects"]) <= 2])
         self.batch, self.rank, self.known = batch, rank, {}
 
     def tokens(self, text):
@@ -139,37 +96,12 @@ class Batches:
     def get(self, step, few, text):
         rng = np.random.default_rng([77, step, self.rank])
         b = self.batch
-        idx = rng.choice(self.few, b) if few else rng.integers(len(self.scenes), size=b)
-        flip = rng.random(b) < 0.5
-        pix = self.pix[idx]
-        pix[flip] = pix[flip, :, ::-1]
-        maps = self.maps[idx].astype(np.int64)
-        maps[flip] = maps[flip, :, ::-1]
-        color = np.where(maps == -1, 0, -100)
-        shape = color.copy()
-        center = np.zeros_like(maps)
-        place = np.full(maps.shape + (2,), -9, np.float32)
-        side = np.full(maps.shape, -100, np.int64)
-        count = np.zeros((b, COUNTS), np.int64)
+        idx = rng.choice(self.few, b) if few else rng.integers(len(self.pictures.scenes), size=b)
+        x, dense, every = self.pictures.get(rng, idx)
         ids = np.full((b, QUESTIONS * MAX_LEN), PAD, np.int64)
         ans = np.full((b * QUESTIONS, 4), -100, np.int64)
         mix = rng.random((b, QUESTIONS))
-        for j in range(b):
-            s = (self.flipped if flip[j] else self.scenes)[idx[j]]
-            for k, o in enumerate(s["objects"]):
-                on = maps[j] == k
-                color[j][on] = o["color"] + 1 if o["color"] >= 0 else -100
-                shape[j][on] = o["shape"] + 1 if o["shape"] >= 0 else -100
-                center[j, int(o["y"] * GRID), int(o["x"] * GRID)] = 1
-                place[j][on] = 2 * o["x"] - 1, 2 * o["y"] - 1
-                word = scenes.position_word(o)
-                if word:
-                    side[j][on] = scenes.SIDES.index(word)
-                count[j, 0] += 1
-                if o["shape"] >= 0:
-                    count[j, 1 + o["shape"]] += 1
-                if o["color"] >= 0:
-                    count[j, 1 + len(scenes.SHAPES) + o["color"]] += 1
+        for j, s in enumerate(every):
             for q in range(QUESTIONS if text else 0):
                 pair = None
                 while pair is None:
@@ -180,12 +112,7 @@ class Batches:
                 ids[j, q * MAX_LEN:q * MAX_LEN + len(t) + 2] = [CLS] + t + [SEP]
                 a = self.tokens(pair[1]) + [SEP]
                 ans[j * QUESTIONS + q, :len(a)] = a
-        x = (pix.astype(np.float32) / 255 - MEAN) / STD
-        x = torch.from_numpy(np.ascontiguousarray(x.transpose(0, 3, 1, 2)))
-        t = torch.from_numpy
-        dense = [t(color).flatten(), t(shape).flatten(), t(center).flatten(),
-                 t(place).view(-1, 2), t(side).flatten(), t(count).flatten()]
-        return x, dense, t(ids), t(ans)
+        return x, dense, torch.from_numpy(ids), torch.from_numpy(ans)
 
 
 BLOCK = torch.arange(QUESTIONS * MAX_LEN) // MAX_LEN
@@ -214,26 +141,11 @@ def answer_loss(model, image, ids, ans):
 
 
 def initialise(model):
-    """Re-draw the linear maps: the library's default scale suits wide models only."""
-    for name, m in model.named_modules():
-        if isinstance(m, nn.Linear):
-            nn.init.xavier_uniform_(m.weight)
-            if m.bias is not None:
-                nn.init.zeros_(m.bias)
-        elif isinstance(m, nn.Embedding):
-            nn.init.normal_(m.weight, std=0.08)
-        elif isinstance(m, nn.Conv2d):
-            nn.init.normal_(m.weight, std=(1 / (3 * PATCH * PATCH)) ** 0.5)
+    """As the other demo models, and no vector for the padding."""
+    training.initialise(model)
     with torch.no_grad():
         for e in (model.text_encoder.embeddings, model.text_decoder.bert.embeddings):
             e.word_embeddings.weight[PAD].zero_()
-
-
-def rate(step, args):
-    if step < args.warmup:
-        return (step + 1) / args.warmup
-    t = min(1.0, (step - args.warmup) / max(1, args.steps - args.warmup))
-    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * t))
 
 
 def average_gradients(params, world):
@@ -255,25 +167,15 @@ def train(rank, args, world, rendezvous):
     dist.init_process_group("gloo", init_method=rendezvous, rank=rank, world_size=world)
     model = BlipForQuestionAnswering(build_config())
     initialise(model)
-    heads = Heads()
+    heads = training.Heads()
     model.train()
     params = list(model.parameters()) + list(heads.parameters())
-    decay = [p for p in params if p.ndim > 1]
-    rest = [p for p in params if p.ndim <= 1]
-    opt = torch.optim.AdamW([{"params": decay, "weight_decay": 0.05},
-                             {"params": rest, "weight_decay": 0.0}],
-                            lr=args.lr, betas=(0.9, 0.98))
+    opt = training.optimizer([(params, args.lr)])
     state, first = os.path.join(args.work, "state.pt"), 0
     if os.path.exists(state):
-        z = torch.load(state, weights_only=True)
-        model.load_state_dict(z["model"])
-        heads.load_state_dict(z["heads"])
-        opt.load_state_dict(z["opt"])
-        first = z["step"]
+        first = training.load_state(state, opt, model=model, heads=heads)
     elif args.init:
-        z = torch.load(args.init, weights_only=True)
-        model.load_state_dict(z["model"])
-        heads.load_state_dict(z["heads"], strict=False)
+        training.load_state(args.init, strict=False, model=model, heads=heads)
     if rank == 0 and not first:
         print(f"parameters {sum(p.numel() for p in model.parameters())}", flush=True)
     data = Batches(load_cache(args), args.batch // world, rank, args.mix)
@@ -281,7 +183,7 @@ def train(rank, args, world, rendezvous):
     began = time.time()
     for step in range(first, args.steps):
         for g in opt.param_groups:
-            g["lr"] = args.lr * rate(step, args)
+            g["lr"] = args.lr * training.rate(step, args.warmup, args.steps)
         text = step >= args.vision_steps
         few = step < args.few_steps
         x, dense, ids, ans = data.get(step, few, text)
@@ -306,9 +208,7 @@ def train(rank, args, world, rendezvous):
                   f"lr {opt.param_groups[0]['lr']:.2e} "
                   f"{(time.time() - began) / (step + 1 - first):.3f} s/step", flush=True)
         if (step + 1) % 100 == 0 or step + 1 == args.steps:
-            torch.save({"model": model.state_dict(), "heads": heads.state_dict(),
-                        "opt": opt.state_dict(), "step": step + 1}, state + ".tmp")
-            os.replace(state + ".tmp", state)
+            training.save_state(state, step + 1, opt, model=model, heads=heads)
 
 
 def write_tokenizer(out):
@@ -342,17 +242,10 @@ def write_tokenizer(out):
     write_json(os.path.join(out, "tokenizer_config.json"), config)
 
 
-def write_json(path, value):
-    with open(path, "w", encoding="utf-8") as f:
-        json.dump(value, f, indent=2, sort_keys=True)
-        f.write("\n")
-
-
 def export(args):
     """Write the model folder: float16 weights, configs, tokenizer, image processor."""
     model = BlipForQuestionAnswering(build_config())
-    z = torch.load(os.path.join(args.work, "state.pt"), weights_only=True)
-    model.load_state_dict(z["model"])
+    step = training.load_state(os.path.join(args.work, "state.pt"), model=model)
     os.makedirs(args.export, exist_ok=True)
     model.half().save_pretrained(args.export)
     write_tokenizer(args.export)
@@ -361,7 +254,7 @@ def export(args):
         "image_mean": [float(v) for v in MEAN], "image_processor_type": "BlipImageProcessor",
         "image_std": [float(v) for v in STD], "processor_class": "BlipProcessor",
         "resample": 3, "rescale_factor": 1 / 255, "size": {"height": SIDE, "width": SIDE}})
-    print(f"exported step {z['step']} to {args.export}")
+    print(f"exported step {step} to {args.export}")
 
 
 def main():
