@@ -49,7 +49,8 @@ typedef struct cli_args {
   double vmin, vmax;
   /* patch, attend, circuit */
   cli_list site;
-  const char *heads, *rows, *layers, *correct, *incorrect;
+  const char *corrupt_image, *corrupt_question, *heads, *rows, *layers, *direction, *correct, *incorrect, *metric;
+  bool pad_attended;
   /* verify, bench */
   const char *vectors;
   double tolerance;
@@ -76,8 +77,8 @@ typedef struct cli_command {
   fv_status (*run)(cli_session *s);
 } cli_command;
 
-extern const cli_command command_info, command_ask, command_tokens, command_trace, command_edit, command_verify,
-    command_bench, command_help;
+extern const cli_command command_info, command_ask, command_tokens, command_trace, command_patch, command_edit,
+    command_verify, command_bench, command_help;
 const cli_command *command_at(int i); /* NULL behind the last */
 const cli_command *command_find(const char *name);
 
@@ -131,6 +132,7 @@ void json_text(json_out *j, const char *key, const char *value); /* NULL: null *
 void json_int(json_out *j, const char *key, int64_t value);
 void json_num(json_out *j, const char *key, double value); /* fewest digits of the float32; NaN: null */
 void json_bool(json_out *j, const char *key, bool value);
+void json_matrix(json_out *j, const char *key, const double *v, int64_t rows, int64_t cols); /* numbers as json_num */
 fv_status json_model(json_out *j, cli_session *s);
 void json_answer(json_out *j, const fv_answer *a);
 void json_input(json_out *j, const cli_session *s, const fv_input *in);

@@ -66,6 +66,16 @@ void json_bool(json_out *j, const char *key, bool value) {
   fputs(value ? "true" : "false", j->f);
 }
 
+void json_matrix(json_out *j, const char *key, const double *v, int64_t rows, int64_t cols) {
+  json_begin(j, key, '[');
+  for (int64_t i = 0; i < rows; i++) {
+    json_begin(j, NULL, '[');
+    for (int64_t c = 0; c < cols; c++) json_num(j, NULL, v[i * cols + c]);
+    json_end(j, ']');
+  }
+  json_end(j, ']');
+}
+
 fv_status json_model(json_out *j, cli_session *s) {
   char hash[65];
   fv_status st = fv_model_sha256(s->model, hash, &s->err);

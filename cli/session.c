@@ -115,6 +115,7 @@ void session_note_aliases(const cli_session *s) {
   }
   for (size_t i = 0; i < a->read.count; i++) session_note_alias(s, a->read.items[i]);
   for (size_t i = 0; i < a->restore.count; i++) session_note_alias(s, a->restore.items[i]);
+  for (size_t i = 0; i < a->site.count; i++) session_note_alias(s, a->site.items[i]);
   for (size_t i = 0; i < a->corrupt.count; i++) {
     const char *at = strchr(a->corrupt.items[i], '@');
     if (at) session_note_alias(s, at + 1);

@@ -3,7 +3,8 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+
+#include "maps.h"
 
 /* The corruption's text; the default has none in the options. */
 static const char *corruption(const trace_run *r, size_t i) {
@@ -36,12 +37,6 @@ static bool shown(const trace_run *r, const fv_trace_map *m) {
     if (rival && (other->samples > m->samples || (other->samples == m->samples && other < m))) return false;
   }
   return true;
-}
-
-static const char *site_colors(const char *stack, const char *site) {
-  if (strncmp(site, "cross", 5) == 0 || strcmp(site, "resid_cross") == 0) return "Blues";
-  if (strncmp(site, "attn", 4) == 0 || strcmp(site, "resid_mid") == 0) return "Greens";
-  return strcmp(stack, "text_decoder") == 0 ? "Reds" : "Purples";
 }
 
 /* ---- text and JSON ---- */
@@ -104,16 +99,6 @@ static void print_summary(const trace_run *r) {
   for (size_t i = 0; i < r->samples.nexcluded; i++) fprintf(stderr, "excluded: %s\n", r->samples.excluded[i]);
 }
 
-static void json_matrix(json_out *j, const char *key, const double *v, const fv_trace_map *m) {
-  json_begin(j, key, '[');
-  for (int64_t i = 0; i < m->rows; i++) {
-    json_begin(j, NULL, '[');
-    for (int64_t c = 0; c < m->cols; c++) json_num(j, NULL, v[i * m->cols + c]);
-    json_end(j, ']');
-  }
-  json_end(j, ']');
-}
-
 static void json_map(json_out *j, const trace_run *r, const fv_trace_map *m) {
   json_begin(j, NULL, '{');
   json_text(j, "corrupt", corruption(r, m->corrupt));
@@ -132,8 +117,8 @@ static void json_map(json_out *j, const trace_run *r, const fv_trace_map *m) {
   json_begin(j, "pieces", '[');
   for (int64_t i = 0; i < m->rows; i++) json_text(j, NULL, m->labels[i]);
   json_end(j, ']');
-  json_matrix(j, "prob", m->prob, m);
-  json_matrix(j, "normalised", m->normalised, m);
+  json_matrix(j, "prob", m->prob, m->rows, m->cols);
+  json_matrix(j, "normalised", m->normalised, m->rows, m->cols);
   json_end(j, '}');
 }
 
@@ -182,7 +167,7 @@ static fv_status npz_site(const trace_run *r, fv_npz *z, const fv_trace_map *m, 
   const char *text = fv_model_question_stack(r->s->model);
   bool question = text && t->nids == m->rows && strcmp(m->stack, text) == 0, correct = true;
   double low = average(r, m, m->low), high = average(r, m, m->high);
-  char name[128], kind[96];
+  char kind[96];
   double *scores = calloc((size_t)(m->rows * m->cols) + 1, sizeof *scores);
   int64_t *ids = calloc((size_t)m->rows + 1, sizeof *ids);
   if (!scores || !ids) return free(scores), free(ids), fv_fail(err, FV_ENOMEM, "no memory");
@@ -190,29 +175,19 @@ static fv_status npz_site(const trace_run *r, fv_npz *z, const fv_trace_map *m, 
   for (int64_t i = 0; i < m->rows; i++) ids[i] = question ? t->ids[i] : -1;
   snprintf(kind, sizeof kind, "%s.%s", m->stack, m->site);
   const char *kind_text = kind;
-  const struct {
-    const char *name;
-    fv_npy type;
-    size_t ndim;
-    const int64_t *shape;
-    const void *data;
-  } arrays[] = {{"scores", FV_NPY_F64, 2, shape, scores},
-                {"low_score", FV_NPY_F64, 0, NULL, &low},
-                {"high_score", FV_NPY_F64, 0, NULL, &high},
-                {"input_ids", FV_NPY_I64, 1, shape, ids},
-                {"input_tokens", FV_NPY_TEXT, 1, shape, m->labels},
-                {"subject_range", FV_NPY_I64, 1, &two, span},
-                {"answer", FV_NPY_TEXT, 0, NULL, &t->answer},
-                {"window", FV_NPY_I64, 0, NULL, &r->options->window},
-                {"correct_prediction", FV_NPY_BOOL, 0, NULL, &correct},
-                {"kind", FV_NPY_TEXT, 0, NULL, &kind_text},
-                {"normalised", FV_NPY_F64, 2, shape, m->normalised},
-                {"layers", FV_NPY_I64, 1, shape + 1, m->layers}};
-  fv_status st = FV_OK;
-  for (size_t i = 0; i < sizeof arrays / sizeof *arrays && !st; i++) {
-    snprintf(name, sizeof name, "%s%s", prefix, arrays[i].name);
-    st = fv_npz_add(z, name, arrays[i].type, arrays[i].ndim, arrays[i].shape, arrays[i].data, err);
-  }
+  const cli_array arrays[] = {{"scores", FV_NPY_F64, 2, shape, scores},
+                              {"low_score", FV_NPY_F64, 0, NULL, &low},
+                              {"high_score", FV_NPY_F64, 0, NULL, &high},
+                              {"input_ids", FV_NPY_I64, 1, shape, ids},
+                              {"input_tokens", FV_NPY_TEXT, 1, shape, m->labels},
+                              {"subject_range", FV_NPY_I64, 1, &two, span},
+                              {"answer", FV_NPY_TEXT, 0, NULL, &t->answer},
+                              {"window", FV_NPY_I64, 0, NULL, &r->options->window},
+                              {"correct_prediction", FV_NPY_BOOL, 0, NULL, &correct},
+                              {"kind", FV_NPY_TEXT, 0, NULL, &kind_text},
+                              {"normalised", FV_NPY_F64, 2, shape, m->normalised},
+                              {"layers", FV_NPY_I64, 1, shape + 1, m->layers}};
+  fv_status st = npz_arrays(r->s, z, prefix, arrays, sizeof arrays / sizeof *arrays);
   free(scores), free(ids);
   return st;
 }
@@ -239,20 +214,8 @@ static fv_status write_npz(const trace_run *r) {
 
 /* ---- pictures ---- */
 
-typedef struct panel {
-  fv_heatmap map;
-  float *values;
-  char **columns, **rows, title[160], bar[160];
-} panel;
-
-static void panel_release(panel *p) {
-  for (int64_t i = 0; p->columns && i < p->map.cols; i++) free(p->columns[i]);
-  for (int64_t i = 0; p->rows && i < p->map.rows; i++) free(p->rows[i]);
-  free(p->columns), free(p->rows), free(p->values);
-}
-
 /* [start] word word [end], where the words are as many as the rows between. */
-static void word_labels(panel *p, const char *question) {
+static void word_labels(cli_panel *p, const char *question) {
   int64_t n = 0;
   for (int pass = 0; pass < 2; pass++) {
     const char *s = question;
@@ -267,24 +230,16 @@ static void word_labels(panel *p, const char *question) {
   p->rows[0] = strdup("[start]"), p->rows[n + 1] = strdup("[end]");
 }
 
-static fv_status panel_fill(const trace_run *r, const fv_trace_map *m, panel *p) {
+static fv_status panel_fill(const trace_run *r, const fv_trace_map *m, cli_panel *p) {
   const cli_args *a = r->s->args;
-  p->map = (fv_heatmap){.rows = m->rows, .cols = m->cols, .title = p->title, .bar_label = p->bar};
-  p->values = calloc((size_t)(m->rows * m->cols) + 1, sizeof *p->values);
-  p->columns = calloc((size_t)m->cols + 1, sizeof *p->columns), p->rows = calloc((size_t)m->rows + 1, sizeof *p->rows);
-  if (!p->values || !p->columns || !p->rows) return fv_fail(&r->s->err, FV_ENOMEM, "no memory");
-  p->map.values = p->values;
+  fv_status st = panel_new(r->s, m->rows, m->cols, p);
+  if (st) return st;
+  p->colors = a->colors ? a->colors : site_colors(m->stack, m->site);
   for (int64_t i = 0; i < m->rows * m->cols; i++) p->values[i] = (float)cell(r, m, i);
-  for (int64_t c = 0; c < m->cols; c++) {
-    char text[24] = "";
-    if (m->layers[c] >= 0 && !(a->hide_last_tick && c == m->cols - 1))
-      snprintf(text, sizeof text, "%lld", (long long)m->layers[c]);
-    p->columns[c] = strdup(text);
-  }
+  panel_layers(r->s, p, m->layers);
   for (int64_t i = 0; i < m->rows; i++) p->rows[i] = strdup(row_label(m, i));
   if (strcmp(a->labels, "words") == 0 && r->options->input.question && !a->samples)
     word_labels(p, r->options->input.question);
-  p->map.row_labels = (const char *const *)p->rows, p->map.col_labels = (const char *const *)p->columns;
   p->map.x_label = r->options->window > 1 ? "centre of the restored layers" : "restored layer";
   bool draws = m->draw >= 0, one_site = r->options->nrestore == 1;
   char *t = p->title;
@@ -316,54 +271,20 @@ static float scale_floor(const trace_run *r) {
   return low;
 }
 
-static fv_status draw_terminal(const trace_run *r, const panel *p, const char *colors, float vmin) {
-  fv_terminal_options o;
-  char *text = NULL;
-  const char *term = getenv("COLORTERM"), *columns = getenv("COLUMNS");
-  bool terminal = isatty(STDOUT_FILENO) != 0;
-  fv_terminal_defaults(&o);
-  o.colors = colors, o.vmin = vmin, o.vmax = (float)r->s->args->vmax;
-  o.depth = !terminal                                                                ? FV_TERMINAL_PLAIN
-            : term && (strcmp(term, "truecolor") == 0 || strcmp(term, "24bit") == 0) ? FV_TERMINAL_TRUE
-                                                                                     : FV_TERMINAL_256;
-  if (columns && atol(columns) >= 20) o.width = atol(columns);
-  fv_status st = fv_plot_terminal(&text, &p->map, &o, &r->s->err);
-  if (!st) fprintf(r->s->out, "%s\n", text);
-  free(text);
-  return st;
-}
-
 static fv_status draw(const trace_run *r) {
-  const cli_args *a = r->s->args;
-  bool terminal =
-      !a->json && (strcmp(a->show, "always") == 0 ||
-                   (strcmp(a->show, "auto") == 0 && isatty(STDOUT_FILENO) && !(a->csv && strcmp(a->csv, "-") == 0)));
-  if (!r->plot && !terminal) return FV_OK;
-  panel *panels = calloc(r->result.nmaps + 1, sizeof *panels);
-  fv_heatmap *maps = calloc(r->result.nmaps + 1, sizeof *maps);
-  size_t n = 0;
+  if (!maps_wanted(r->s, r->plot)) return FV_OK;
+  cli_panel *panels = calloc(r->result.nmaps + 1, sizeof *panels);
+  size_t n = 0, order = 0;
+  fv_status st = panels ? FV_OK : fv_fail(&r->s->err, FV_ENOMEM, "no memory");
+  for (const fv_trace_map *m; !st && (m = next_map(r, &order));)
+    if (shown(r, m)) st = panel_fill(r, m, &panels[n++]);
   char title[160];
-  const char *colors = a->colors;
-  fv_status st = panels && maps ? FV_OK : fv_fail(&r->s->err, FV_ENOMEM, "no memory");
-  float vmin = st ? 0.0f : scale_floor(r);
-  size_t order = 0;
-  for (const fv_trace_map *m; !st && (m = next_map(r, &order));) {
-    if (!shown(r, m)) continue;
-    st = panel_fill(r, m, &panels[n]);
-    maps[n] = panels[n].map;
-    const char *own = a->colors ? a->colors : site_colors(m->stack, m->site);
-    if (!colors) colors = own;
-    n++;
-    if (!st && terminal) st = draw_terminal(r, &panels[n - 1], own, vmin);
-  }
-  fv_plot_options o;
-  fv_plot_defaults(&o);
   snprintf(title, sizeof title, "%s %s", n ? r->result.maps[0].stack : "", n ? r->result.maps[0].site : "");
-  if (r->options->nrestore == 1 && n > 1) o.title = title; /* the panels' own titles then say only what differs */
-  o.colors = colors, o.vmin = vmin, o.vmax = (float)a->vmax, o.serif = a->serif;
-  if (!st && r->plot) st = fv_plot_write(r->plot, n, maps, &o, &r->s->err);
-  for (size_t i = 0; panels && i < n; i++) panel_release(&panels[i]);
-  free(panels), free(maps);
+  /* With a title over all, the panels' own say only what differs. */
+  const char *over = r->options->nrestore == 1 && n > 1 ? title : NULL;
+  if (!st) st = maps_draw(r->s, panels, n, over, scale_floor(r), (float)r->s->args->vmax, r->plot);
+  for (size_t i = 0; i < n; i++) panel_release(&panels[i]);
+  free(panels);
   return st;
 }
 

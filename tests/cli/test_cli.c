@@ -12,7 +12,7 @@ typedef struct usage_case {
 /* 2 is what was typed wrongly, 1 what is wrong with data, addresses and files. */
 static const usage_case cases[] = {
     {2, "fovea frobnicate", "there is no command \"frobnicate\""},
-    {2, "fovea patch $M", "no command"},
+    {2, "fovea patchwork $M", "no command"},
     {2, "fovea lens $M", "no command"},
     {2, "fovea ablate $M", "no command"},
     {2, "fovea block $M", "no command"},

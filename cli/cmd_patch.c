@@ -1,0 +1,134 @@
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "patch_output.h"
+
+static fv_status check_options(cli_session *s) {
+  const cli_args *a = s->args;
+  fv_status st = session_check_input(s);
+  if (!st && a->json && a->csv && strcmp(a->csv, "-") == 0)
+    st = fv_fail(&s->err, FV_EUSAGE, "--json and --csv - both want the standard output");
+  if (!st && !a->corrupt_image && !a->corrupt_question && a->corrupt.count == 0)
+    st = fv_fail(&s->err, FV_EUSAGE,
+                 "a corrupted input is missing: --corrupt-image FILE, --corrupt-question TEXT or --corrupt");
+  if (!st && a->metric && !a->incorrect && strcmp(a->metric, "prob") != 0 && strcmp(a->metric, "p_diff") != 0)
+    st = fv_fail(&s->err, FV_EUSAGE, "--metric %s needs two answers: --correct TEXT --incorrect TEXT", a->metric);
+  if (!st && a->plot) st = fv_plot_check(a->plot, a->colors ? a->colors : "RdBu", &s->err);
+  if (!st && a->vmin >= a->vmax) st = fv_fail(&s->err, FV_EUSAGE, "--vmin is not below --vmax");
+  return st;
+}
+
+/* --corrupt-image and --corrupt-question are corruptions, and come first. *owned is freed with its first two texts. */
+static fv_status corruptions(cli_session *s, fv_patch_options *o, char *texts[2], const char ***owned) {
+  const cli_args *a = s->args;
+  const char *given[2] = {a->corrupt_image, a->corrupt_question}, *kinds[2] = {"image:", "question:"};
+  const char **list = *owned = calloc(a->corrupt.count + 2, sizeof *list);
+  size_t n = 0;
+  if (!list) return fv_fail(&s->err, FV_ENOMEM, "no memory");
+  for (int i = 0; i < 2; i++) {
+    if (!given[i]) continue;
+    size_t room = strlen(kinds[i]) + strlen(given[i]) + 1;
+    if (!(texts[i] = malloc(room))) return fv_fail(&s->err, FV_ENOMEM, "no memory");
+    snprintf(texts[i], room, "%s%s", kinds[i], given[i]);
+    list[n++] = texts[i];
+  }
+  for (size_t i = 0; i < a->corrupt.count; i++) list[n++] = a->corrupt.items[i];
+  o->corrupt = list, o->ncorrupt = n;
+  return FV_OK;
+}
+
+static void patch_options(cli_session *s, fv_patch_options *o) {
+  const cli_args *a = s->args;
+  fv_patch_defaults(o);
+  session_input_options(s, &o->input);
+  o->site = a->site.items, o->nsite = a->site.count;
+  o->heads = a->heads, o->rows = a->rows, o->layers = a->layers;
+  o->window = a->window, o->draws = a->draws;
+  o->noise = strcmp(a->direction, "noise") == 0, o->pad_attended = a->pad_attended;
+  o->correct = a->correct, o->incorrect = a->incorrect;
+  o->stream = strcmp(a->rng, "numpy") == 0 ? FV_STREAM_NUMPY : FV_STREAM_TORCH;
+  o->seed = a->seed, o->memory = a->memory, o->check = a->check;
+}
+
+static fv_status patch(cli_session *s, const fv_patch_options *o, patch_run *r, fv_sink sink) {
+  cli_progress p;
+  fv_cost cost = {0};
+  fv_status st = FV_OK;
+  if (isatty(STDERR_FILENO)) st = fv_patch_cost(s->model, o, &cost, &s->err);
+  if (st) return st;
+  st = fv_patch(s->model, o, sink, progress_start(&p, "runs", (double)cost.runs), &r->result, &s->err);
+  progress_stop(&p);
+  return st;
+}
+
+static fv_status compute(cli_session *s, const fv_patch_options *o) {
+  const cli_args *a = s->args;
+  patch_run r = {.s = s, .options = o};
+  fv_table_file *csv = NULL;
+  const char *table = a->csv;
+  fv_status st = fv_table_new(&r.table, &s->err);
+  if (!st && a->csv && strcmp(a->csv, "-") != 0) st = output_stage(s, "csv", a->csv, &table);
+  if (!st) st = output_stage(s, "npz", a->npz, &r.npz);
+  if (!st) st = output_stage(s, "plot", a->plot, &r.plot);
+  if (!st && a->csv) st = fv_csv_open(table, &csv, &s->err);
+  if (!st) {
+    fv_sink sinks[2] = {fv_table_sink(r.table)};
+    fv_tee tee = {1, sinks};
+    if (csv) sinks[tee.count++] = fv_table_file_sink(csv);
+    st = patch(s, o, &r, fv_tee_sink(&tee));
+  }
+  if (!st) st = patch_maps_make(&r);
+  if (!st) st = patch_output(&r);
+  /* Last, because on standard output it cannot be taken back. */
+  if (!st && csv) st = fv_table_file_commit(csv, &s->err), csv = NULL;
+  fv_table_file_abort(csv);
+  patch_maps_release(&r);
+  fv_patch_release(&r.result);
+  fv_table_free(r.table);
+  return st;
+}
+
+static fv_status run(cli_session *s) {
+  fv_patch_options o;
+  char *texts[2] = {0};
+  const char **list = NULL;
+  fv_status st = check_options(s);
+  patch_options(s, &o);
+  if (!st) st = corruptions(s, &o, texts, &list);
+  if (!st) session_note_aliases(s);
+  if (!st && s->args->dry_run) {
+    fv_cost cost;
+    st = fv_patch_cost(s->model, &o, &cost, &s->err);
+    if (!st) print_cost(s, &cost);
+  } else if (!st) {
+    st = compute(s, &o);
+  }
+  free(texts[0]), free(texts[1]), free(list);
+  return st;
+}
+
+const cli_command command_patch = {
+    .name = "patch",
+    .summary = "activation patching between a clean and a corrupted input",
+    .details =
+        "For every layer and row (and head, with --heads each) of what --site names: the answer of the corrupted input "
+        "with the\n"
+        "clean state put there, or with --direction noise the clean input with the corrupted state. Default site: the "
+        "blocks'\n"
+        "outputs where the question is read; default rows: all. The corrupted input is --corrupt-image, "
+        "--corrupt-question (as\n"
+        "many tokens as the question), or any --corrupt. Four numbers per run: prob of the correct answer, p_diff "
+        "(against the\n"
+        "corrupted run), logit_diff (correct minus incorrect), and effect, 0 where nothing came back (or went) and 1 "
+        "where\n"
+        "everything did. Attention: cross.z and attn.z are the heads before the output projection, cross.out and "
+        "attn.out what\n"
+        "they add, resid_cross and resid_mid the state behind them.",
+    .takes_model = true,
+    .options =
+        "image question prompt corrupt-image corrupt-question corrupt site heads rows layers window direction "
+        "correct incorrect draws pad-attended csv npz plot json show metric colors vmin vmax serif "
+        "hide-last-tick exif pillow seed rng threads memory compute check dry-run",
+    .run = run};

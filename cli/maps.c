@@ -1,0 +1,87 @@
+#include "maps.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+fv_status panel_new(cli_session *s, int64_t rows, int64_t cols, cli_panel *p) {
+  p->map = (fv_heatmap){.rows = rows, .cols = cols, .title = p->title, .bar_label = p->bar};
+  p->values = calloc((size_t)(rows * cols) + 1, sizeof *p->values);
+  p->columns = calloc((size_t)cols + 1, sizeof *p->columns), p->rows = calloc((size_t)rows + 1, sizeof *p->rows);
+  if (!p->values || !p->columns || !p->rows) return fv_fail(&s->err, FV_ENOMEM, "no memory");
+  p->map.values = p->values;
+  p->map.row_labels = (const char *const *)p->rows, p->map.col_labels = (const char *const *)p->columns;
+  return FV_OK;
+}
+
+void panel_layers(const cli_session *s, cli_panel *p, const int64_t *layers) {
+  for (int64_t c = 0; c < p->map.cols; c++) {
+    char text[24] = "";
+    if (layers[c] >= 0 && !(s->args->hide_last_tick && c == p->map.cols - 1))
+      snprintf(text, sizeof text, "%lld", (long long)layers[c]);
+    p->columns[c] = strdup(text);
+  }
+}
+
+void panel_release(cli_panel *p) {
+  for (int64_t i = 0; p->columns && i < p->map.cols; i++) free(p->columns[i]);
+  for (int64_t i = 0; p->rows && i < p->map.rows; i++) free(p->rows[i]);
+  free(p->columns), free(p->rows), free(p->values);
+}
+
+const char *site_colors(const char *stack, const char *site) {
+  if (strncmp(site, "cross", 5) == 0 || strcmp(site, "resid_cross") == 0) return "Blues";
+  if (strncmp(site, "attn", 4) == 0 || strcmp(site, "resid_mid") == 0) return "Greens";
+  return strcmp(stack, "text_decoder") == 0 ? "Reds" : "Purples";
+}
+
+static bool in_terminal(const cli_args *a) {
+  return !a->json && (strcmp(a->show, "always") == 0 ||
+                      (strcmp(a->show, "auto") == 0 && isatty(STDOUT_FILENO) && !(a->csv && strcmp(a->csv, "-") == 0)));
+}
+
+bool maps_wanted(const cli_session *s, const char *plot) { return plot || in_terminal(s->args); }
+
+static fv_status draw_terminal(cli_session *s, const cli_panel *p, float vmin, float vmax) {
+  fv_terminal_options o;
+  char *text = NULL;
+  const char *term = getenv("COLORTERM"), *columns = getenv("COLUMNS");
+  bool terminal = isatty(STDOUT_FILENO) != 0;
+  fv_terminal_defaults(&o);
+  o.colors = p->colors, o.vmin = vmin, o.vmax = vmax;
+  o.depth = !terminal                                                                ? FV_TERMINAL_PLAIN
+            : term && (strcmp(term, "truecolor") == 0 || strcmp(term, "24bit") == 0) ? FV_TERMINAL_TRUE
+                                                                                     : FV_TERMINAL_256;
+  if (columns && atol(columns) >= 20) o.width = atol(columns);
+  fv_status st = fv_plot_terminal(&text, &p->map, &o, &s->err);
+  if (!st) fprintf(s->out, "%s\n", text);
+  free(text);
+  return st;
+}
+
+fv_status maps_draw(cli_session *s, cli_panel *panels, size_t n, const char *title, float vmin, float vmax,
+                    const char *plot) {
+  fv_status st = FV_OK;
+  for (size_t i = 0; i < n && !st && in_terminal(s->args); i++) st = draw_terminal(s, &panels[i], vmin, vmax);
+  if (st || !plot) return st;
+  fv_heatmap *maps = calloc(n + 1, sizeof *maps);
+  if (!maps) return fv_fail(&s->err, FV_ENOMEM, "no memory");
+  for (size_t i = 0; i < n; i++) maps[i] = panels[i].map;
+  fv_plot_options o;
+  fv_plot_defaults(&o);
+  o.title = title, o.colors = n ? panels[0].colors : NULL, o.vmin = vmin, o.vmax = vmax, o.serif = s->args->serif;
+  st = fv_plot_write(plot, n, maps, &o, &s->err);
+  free(maps);
+  return st;
+}
+
+fv_status npz_arrays(cli_session *s, fv_npz *z, const char *prefix, const cli_array *arrays, size_t n) {
+  char name[160];
+  fv_status st = FV_OK;
+  for (size_t i = 0; i < n && !st; i++) {
+    snprintf(name, sizeof name, "%s%s", prefix, arrays[i].name);
+    st = fv_npz_add(z, name, arrays[i].type, arrays[i].ndim, arrays[i].shape, arrays[i].data, &s->err);
+  }
+  return st;
+}
