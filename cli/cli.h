@@ -22,6 +22,7 @@ typedef struct cli_args {
   cli_list operands; /* the positional arguments of a command that takes no model */
   /* input */
   const char *image, *question, *prompt, *from_image, *from_question, *from_prompt, *pillow;
+  cli_list prompts, from_prompts; /* every --prompt and --from-prompt; `prompt` and `from_prompt` are the first */
   bool exif;
   /* output */
   bool json;

@@ -118,8 +118,8 @@ static void array_shape(const edit_run *e, const fv_selection *s, fv_named_array
     a->rank = 3, a->shape[0] = s->nheads, a->shape[1] = s->nrows, a->shape[2] = inner;
   else if (strcmp(s->site, "pixels") == 0 && s->all_features)
     a->rank = 3, a->shape[0] = inner / (side * side), a->shape[1] = a->shape[2] = side;
-  else if (strcmp(s->site, "logits") == 0 && s->all_rows && s->T == 1)
-    a->rank = 1, a->shape[0] = inner;
+  else if (strcmp(s->site, "logits") == 0 && s->all_rows && (s->T == 1 || fv_input_texts(e->input) > 0))
+    a->rank = 1, a->shape[0] = s->nrows * inner;
   else if (s->nheads)
     a->rank = 3, a->shape[0] = s->nrows, a->shape[1] = s->nheads, a->shape[2] = inner;
   else

@@ -154,6 +154,7 @@ static fv_status map(cli_session *s, const fv_input *in) {
         json_text(&j, "id", NULL);
       json_text(&j, "piece", row.piece);
       json_text(&j, "name", row.name);
+      if (fv_input_texts(in) > 1 && row.id >= 0) json_int(&j, "text", row.text);
       json_end(&j, '}');
     }
   }

@@ -91,6 +91,11 @@ void json_input(json_out *j, const cli_session *s, const fv_input *in) {
   const char *stack = fv_model_question_stack(s->model);
   json_begin(j, "input", '{');
   json_text(j, "question", fv_input_text(in));
+  if (fv_input_texts(in) > 0) {
+    json_begin(j, "prompts", '[');
+    for (int64_t i = 0; i < fv_input_texts(in); i++) json_text(j, NULL, fv_input_piece(in, (int32_t)i));
+    json_end(j, ']');
+  }
   json_begin(j, "rows", '[');
   int64_t n = stack ? fv_input_rows(in, stack) : 0;
   for (int64_t i = 0; i < n; i++) {

@@ -22,12 +22,13 @@ typedef struct option {
 static const option options[] = {
     {"image", TEXT, AT(image), "FILE", "the picture: JPEG, PNG, WebP or PNM", 0, NULL},
     {"question", TEXT, AT(question), "TEXT", "the question, put into the family's template", 0, NULL},
-    {"prompt", TEXT, AT(prompt), "TEXT", "the raw text instead of a question", 0, NULL},
+    {"prompt", LIST, AT(prompts), "TEXT",
+     "the raw text instead of a question; repeatable for a model that chooses among texts", 0, NULL},
     {"from-image", TEXT, AT(from_image), "FILE",
      "the picture of the run that `replace` reads (default: the same picture)", 0, NULL},
     {"from-question", TEXT, AT(from_question), "TEXT",
      "the question of the run that `replace` reads (default: the same question)", 0, NULL},
-    {"from-prompt", TEXT, AT(from_prompt), "TEXT", "the raw text of the run that `replace` reads", 0, NULL},
+    {"from-prompt", LIST, AT(from_prompts), "TEXT", "the raw text of the run that `replace` reads", 0, NULL},
     {"exif", FLAG, AT(exif), NULL, "apply the picture's EXIF orientation (transformers does not)", 0, NULL},
     {"pillow", CHOICE, AT(pillow), "VERSION", "resize as this version of Pillow does (default 13)", 0, "13|12.2|12"},
     {"json", FLAG, AT(json), NULL, "one JSON object on standard output instead of text", 0, NULL},
@@ -256,6 +257,8 @@ fv_status options_parse(const cli_command *c, int argc, char **argv, cli_args *o
       st = fv_fail(err, FV_EUSAGE, "unexpected argument \"%s\"", argv[i]);
     if (st) return st;
   }
+  if (out->prompts.count > 0) out->prompt = out->prompts.items[0];
+  if (out->from_prompts.count > 0) out->from_prompt = out->from_prompts.items[0];
   if (c->takes_model && !out->model) out->model = c->default_model;
   if (c->takes_model && !out->model)
     return fv_fail(err, FV_EUSAGE, "a model folder is missing: fovea %s MODEL [options]", c->name);
@@ -265,8 +268,8 @@ fv_status options_parse(const cli_command *c, int argc, char **argv, cli_args *o
 }
 
 void options_release(cli_args *a) {
-  free(a->site.items), free(a->operands.items), free(a->do_.items), free(a->read.items), free(a->corrupt.items),
-      free(a->restore.items);
+  free(a->prompts.items), free(a->from_prompts.items), free(a->site.items), free(a->operands.items), free(a->do_.items),
+      free(a->read.items), free(a->corrupt.items), free(a->restore.items);
 }
 
 void options_describe(const cli_command *c, FILE *out, bool roff) {

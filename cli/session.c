@@ -83,6 +83,9 @@ fv_status session_open(cli_session *s) {
   fv_model_options o = {.threads = (int)a->threads};
   if (!st) st = fv_model_open(s->path, &o, &s->model, &s->err);
   if (st) return st;
+  if ((a->prompts.count > 1 || a->from_prompts.count > 1) && !fv_model_several_texts(s->model))
+    return fv_fail(&s->err, FV_EUSAGE, "%s is given twice; a %s model reads one text",
+                   a->prompts.count > 1 ? "--prompt" : "--from-prompt", fv_model_family(s->model));
   size_t unused = fv_model_unused(s->model);
   if (unused > 0)
     for (size_t i = 0; i < fv_model_tensors(s->model); i++) {
@@ -142,12 +145,18 @@ void session_input_options(const cli_session *s, fv_input_options *o) {
               : strcmp(a->pillow, "12.2") == 0 ? FV_PILLOW_12_2
                                                : FV_PILLOW_13;
   o->image = a->image, o->question = a->question, o->prompt = a->prompt;
+  if (a->prompts.count > 1) o->prompt = NULL, o->prompts = a->prompts.items, o->nprompts = a->prompts.count;
 }
 
 fv_status session_input(cli_session *s, const char *image, const char *question, const char *prompt, fv_input **out) {
   fv_input_options o;
   session_input_options(s, &o);
-  o.image = image, o.question = question, o.prompt = prompt;
+  o.image = image, o.question = question, o.prompt = prompt, o.prompts = NULL, o.nprompts = 0;
+  /* The first of several stands for all of them. */
+  const cli_list *lists[] = {&s->args->prompts, &s->args->from_prompts};
+  for (int i = 0; i < 2; i++)
+    if (lists[i]->count > 1 && prompt == lists[i]->items[0])
+      o.prompt = NULL, o.prompts = lists[i]->items, o.nprompts = lists[i]->count;
   return fv_input_new(s->model, &o, out, &s->err);
 }
 

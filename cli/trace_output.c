@@ -129,7 +129,13 @@ static fv_status print_json(const trace_run *r) {
   fv_status st = json_model(&j, r->s);
   if (st) return st;
   if (!r->s->args->samples) {
-    json_text(&j, "question", r->options->input.question ? r->options->input.question : r->options->input.prompt);
+    const fv_input_options *input = &r->options->input;
+    json_text(&j, "question", input->question ? input->question : input->prompt);
+    if (input->nprompts > 0) {
+      json_begin(&j, "prompts", '[');
+      for (size_t i = 0; i < input->nprompts; i++) json_text(&j, NULL, input->prompts[i]);
+      json_end(&j, ']');
+    }
     json_begin(&j, "answer", '{');
     json_int(&j, "id", t->answer_id);
     json_text(&j, "piece", t->answer);

@@ -10,13 +10,13 @@ extern "C" {
 
 typedef struct fv_top {
   int32_t id;
-  const char *piece; /* "" when the tokenizer has none; lives as long as the model */
+  const char *piece; /* "" when the tokenizer has none; lives as long as the run's input */
   float logit;
   double prob; /* softmax over the whole vocabulary, in float64 */
 } fv_top;
 
 typedef struct fv_answer {
-  char *text;   /* decoded ids, special tokens skipped; or the label of the class */
+  char *text;   /* decoded ids, special tokens skipped; the label of the class, or the chosen text */
   int32_t *ids; /* generated ids in order, the end token included when it was produced */
   int64_t nids;
   fv_top *top; /* first generated position, highest first; ties: lowest id */

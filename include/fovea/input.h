@@ -18,10 +18,12 @@ typedef struct fv_input fv_input;
 typedef enum fv_pillow { FV_PILLOW_13, FV_PILLOW_12_2, FV_PILLOW_12 } fv_pillow;
 
 typedef struct fv_input_options {
-  const char *image;    /* file, or NULL: only token stacks can be read */
-  const char *question; /* put into the family's template; NULL: none */
-  const char *prompt;   /* the raw text instead; not together with question */
-  bool exif;            /* apply the EXIF orientation, which transformers does not */
+  const char *image;          /* file, or NULL: only token stacks can be read */
+  const char *question;       /* put into the family's template; NULL: none */
+  const char *prompt;         /* the raw text instead; not together with question */
+  const char *const *prompts; /* or several raw texts, for a model that chooses among texts; not together with those */
+  size_t nprompts;
+  bool exif; /* apply the EXIF orientation, which transformers does not */
   fv_pillow pillow;
   bool gray;        /* Pillow's convert('L') back to RGB on the decoded picture */
   double blur;      /* Gaussian blur of the decoded picture, radius in pixels; 0: none */
@@ -43,6 +45,7 @@ typedef struct fv_row_info {
   int32_t id;        /* -1: not a token */
   const char *piece; /* "" when there is none */
   char name[48];     /* "cls", "image[3,4]", "" */
+  int64_t text;      /* which of several texts it belongs to, from 0 */
 } fv_row_info;
 fv_status fv_input_row(const fv_input *input, const char *stack, int64_t row, fv_row_info *out, fv_error *err);
 
@@ -52,12 +55,22 @@ bool fv_input_grid(const fv_input *input, int64_t *down, int64_t *across);
 const uint8_t *fv_input_picture(const fv_input *input, int64_t *width, int64_t *height);
 /* SHA-256 of the image file as it is on disk; "" without one. */
 const char *fv_input_image_sha256(const fv_input *input);
-const char *fv_input_text(const fv_input *input); /* the text that was tokenized; "" without one */
+/* The text that was tokenized; "" without one. Several are joined by line ends. */
+const char *fv_input_text(const fv_input *input);
+/* The texts that a model chooses among, which are its answers; 0: the model does something else. */
+int64_t fv_input_texts(const fv_input *input);
+/* What fv_model_piece, fv_model_answer_text and fv_model_answer_id say, of any model: where it chooses among texts, an
+ * id is the index of a text, the piece and the text are that text. The piece lives as long as the input. */
+const char *fv_input_piece(const fv_input *input, int32_t id);
+fv_status fv_input_answer_text(const fv_input *input, const int32_t *ids, size_t count, char **text, fv_error *err);
+fv_status fv_input_answer_id(const fv_input *input, const char *text, int32_t *id, fv_error *err);
 /* Names of the stack that reads the text and of the stack in whose last row the answer is read; NULL: none. */
 const char *fv_model_question_stack(const fv_model *model);
 const char *fv_model_answer_stack(const fv_model *model);
 /* The stack whose rows are image patches; NULL: none. */
 const char *fv_model_picture_stack(const fv_model *model);
+/* Whether it chooses among several texts. */
+bool fv_model_several_texts(const fv_model *model);
 /* Whether a picture alone has an answer: the model reads no text, or can go without. */
 bool fv_model_text_optional(const fv_model *model);
 

@@ -46,6 +46,7 @@ void fv_wave_free(fv_wave *wave);
 fv_status fv_wave_run(fv_wave *wave, int parent, const fv_input *input, int *run, fv_error *err);
 int fv_wave_runs(const fv_wave *wave);
 const fv_model *fv_wave_model(const fv_wave *wave);
+const fv_input *fv_wave_input(const fv_wave *wave, int run); /* NULL: there is no such run */
 
 /* The stream that noise is drawn from, from here on; torch, seed 0 until set. */
 fv_status fv_wave_seed(fv_wave *wave, fv_rng_stream stream, int64_t seed, fv_error *err);
@@ -78,7 +79,8 @@ fv_op_info fv_op_list(int index);
  * A key that the row does not see has the score -INFINITY and the weight 0, and no edit changes that. */
 fv_status fv_wave_read(fv_wave *wave, int run, const fv_selection *what, float *out, fv_error *err);
 
-/* Calls back with the logits [V] of the answer stack's last row. A run without a parent is read
+/* Calls back with the logits [V] of the answer stack's last row; of a model that chooses among texts, with one value
+ * per text of the run's input. A run without a parent is read
  * before the runs that come after it; otherwise the order is not specified. The pointer is valid during the call only.
  * Returning anything but FV_OK stops the wave with that status. */
 typedef fv_status (*fv_logits_fn)(void *user, int run, const float *logits, int64_t V, fv_error *err);

@@ -61,10 +61,10 @@ static void on_part(void *user, int64_t head, int64_t i, float *keys, int64_t S,
   const fv_attend_row *at = (const fv_attend_row *)user + i;
   const fv_pass *p = at->pass;
   const fv_run *run = &p->w->runs[at->run];
-  fv_span seen = fv_step_sees(&p->w->model->plan->steps[at->step], at->row, S);
+  fv_keys part_of_row = {keys, at->base, fv_step_sees(&p->w->model->plan->steps[at->step], run->input, at->row, S)};
   for (int c = 0; c < run->nchain; c++)
     if (run->chain[c]->step == at->step && run->chain[c]->part == part)
-      fv_edit_keys(run->chain[c], at->row, head, keys, seen);
+      fv_edit_keys(run->chain[c], at->row, head, part_of_row);
   int64_t lo = 0, hi = p->ntaps;
   while (lo < hi) {
     int64_t mid = (lo + hi) / 2;
@@ -78,9 +78,9 @@ static void on_part(void *user, int64_t head, int64_t i, float *keys, int64_t S,
     const fv_tap *t = &p->taps[lo];
     if (t->part != part) continue;
     if (t->read)
-      fv_read_keys(t->read, t->index, head, keys, seen);
+      fv_read_keys(t->read, t->index, head, part_of_row);
     else
-      fv_edit_take_keys(t->edit, t->index, head, keys, seen);
+      fv_edit_take_keys(t->edit, t->index, head, part_of_row);
   }
 }
 
@@ -122,7 +122,8 @@ fv_status fv_attention_prepare(fv_pass *p, fv_error *err) {
     size_t bytes = fv_attend_scratch(w->model->kernels, s->H, s->Dh, most_S);
     if (bytes > scratch) scratch = bytes;
     if (slot->computed > most_rows) most_rows = slot->computed;
-    if (slot->nentries > most_groups) most_groups = slot->nentries;
+    int64_t groups = plan->spaces[space].texts ? slot->computed : slot->nentries;
+    if (groups > most_groups) most_groups = groups;
     if (keys > most_keys) most_keys = keys;
   }
   p->keys = fv_alloc((size_t)most_keys, sizeof *p->keys), p->values = fv_alloc((size_t)most_keys, sizeof *p->values);
@@ -171,7 +172,6 @@ fv_status fv_attention_compute(fv_pass *p, int step, fv_error *err) {
   bool hooked = edited || p->ntaps > 0;
   for (int r = 0; r < w->nruns; r++) p->table_of[r] = -1;
   int64_t ngroups = 0, at = 0, used = 0;
-  int before = -1;
   for (int64_t i = 0; i < slot->nentries; i++) {
     const fv_entry *e = &slot->entries[i];
     if (e->computed == 0) continue;
@@ -182,26 +182,30 @@ fv_status fv_attention_compute(fv_pass *p, int step, fv_error *err) {
       fill_table(p, s, run, S, used);
       used += S;
     }
-    for (int64_t k = 0; k < e->computed; k++) {
-      fv_span seen = fv_step_sees(s, p->row[at + k], S);
-      p->first_key[at + k] = seen.lo, p->visible[at + k] = seen.hi;
-      p->rows[at + k] = (fv_attend_row){p, step, e->run, p->row[at + k]};
-    }
-    if (run == before && !sourced) {
-      p->groups[ngroups - 1].n += e->computed;
-    } else {
-      p->groups[ngroups++] = (fv_attend_group){.n = e->computed,
-                                               .S = S,
+    /* The rows of one text are a group of their own: what they compute does not depend on where they lie. */
+    for (int64_t end = at + e->computed, n; at < end; at += n) {
+      fv_span text = fv_input_text_rows(w->runs[e->run].input, s->space, p->row[at]);
+      for (n = 0; at + n < end && p->row[at + n] < text.hi; n++) {
+        fv_span seen = fv_step_sees(s, w->runs[e->run].input, p->row[at + n], S);
+        p->first_key[at + n] = seen.lo - text.lo, p->visible[at + n] = seen.hi - text.lo;
+        p->rows[at + n] = (fv_attend_row){p, step, e->run, p->row[at + n], text.lo};
+      }
+      fv_attend_group *before = ngroups > 0 && !sourced ? &p->groups[ngroups - 1] : NULL;
+      const float **k = p->keys + p->table_of[run] + text.lo, **v = p->values + p->table_of[run] + text.lo;
+      if (before && before->k == k && before->v == v) {
+        before->n += n;
+        continue;
+      }
+      p->groups[ngroups++] = (fv_attend_group){.n = n,
+                                               .S = (text.hi < S ? text.hi : S) - text.lo,
                                                .q = p->in[0] + at,
-                                               .k = p->keys + p->table_of[run],
-                                               .v = p->values + p->table_of[run],
+                                               .k = k,
+                                               .v = v,
                                                .visible = p->visible + at,
                                                .first = s->window > 0 ? p->first_key + at : NULL,
                                                .z = slot->data + at * s->width,
                                                .user = p->rows + at};
     }
-    before = run;
-    at += e->computed;
   }
   fv_attend_hook hook = {on_scores, on_pattern};
   /* An edit that copies another run's scores needs that run first: then one group after the other. */

@@ -56,6 +56,7 @@ static void gather_rows(fv_pass *p, int step) {
     for (int64_t k = 0; k < e->n; k++) {
       if (e->mode[k] != FV_ROW_COMPUTED) continue;
       p->row[at + n] = e->row[k], p->run[at + n] = e->run;
+      p->place[at + n] = e->row[k] - (int32_t)fv_input_text_rows(run->input, s->space, e->row[k]).lo;
       if (s->kind == FV_KIND_TOKENS) p->id[at + n] = run->ids[s->space][e->row[k]];
       n++;
     }
@@ -64,7 +65,13 @@ static void gather_rows(fv_pass *p, int step) {
     for (int k = 0; k < inputs; k++) fv_resolve(w, s->in[k], e->run, p->row + at, n, p->in[k] + at);
     if (rule == FV_RULE_ALL)
       for (int64_t k = 0; k < n; k++) p->in[0][at + k] = resolve_row(w, s->in[0], e->run, 0);
-    if (rule == FV_RULE_PICK && n > 0) p->in[0][at] = resolve_row(w, s->in[0], e->run, (int32_t)s->pick);
+    if (rule == FV_RULE_PICK)
+      for (int64_t k = 0; k < n; k++) p->in[0][at + k] = resolve_row(w, s->in[0], e->run, (int32_t)s->pick);
+    if (rule == FV_RULE_POOL) {
+      const int64_t *stands = run->input->texts[w->model->plan->spaces[s->space].texts_of].stands;
+      for (int64_t k = 0; k < n; k++)
+        p->in[0][at + k] = resolve_row(w, s->in[0], e->run, (int32_t)stands[p->row[at + k]]);
+    }
     if (rule == FV_RULE_SHIFT)
       for (int64_t k = 0; k < n; k++)
         p->in[0][at + k] = p->row[at + k] > 0 ? resolve_row(w, s->in[0], e->run, p->row[at + k] - 1) : NULL;
@@ -150,7 +157,7 @@ static fv_status compute_step(fv_pass *p, int step, fv_error *err) {
     fv_step_job job = {.model = w->model,
                        .step = step,
                        .n = n,
-                       .row = p->row + lo,
+                       .row = p->place + lo,
                        .id = p->id + lo,
                        .y = slot->data,
                        .scratch = p->scratch};
@@ -165,8 +172,8 @@ static fv_status compute_step(fv_pass *p, int step, fv_error *err) {
 
 static void pass_release(fv_pass *p) {
   for (int k = 0; k < 3; k++) free(p->in[k]);
-  free(p->row), free(p->run), free(p->id), free(p->visible), free(p->first_key), free(p->scratch), free(p->read_first),
-      free(p->reads);
+  free(p->row), free(p->place), free(p->run), free(p->id), free(p->visible), free(p->first_key), free(p->scratch),
+      free(p->read_first), free(p->reads);
   fv_attention_release(p);
 }
 
@@ -189,12 +196,13 @@ static fv_status pass_prepare(fv_pass *p, fv_error *err) {
   for (int s = 0; s < w->model->plan->nsteps; s++)
     if (w->slots[s].computed > most) most = w->slots[s].computed;
   for (int k = 0; k < 3; k++) p->in[k] = fv_alloc((size_t)most, sizeof *p->in[k]);
+  p->place = fv_alloc((size_t)most, sizeof *p->place);
   p->row = fv_alloc((size_t)most, sizeof *p->row), p->run = fv_alloc((size_t)most, sizeof *p->run);
   p->id = fv_alloc((size_t)most, sizeof *p->id), p->visible = fv_alloc((size_t)most, sizeof *p->visible);
   p->first_key = fv_alloc((size_t)most, sizeof *p->first_key);
   p->scratch = fv_alloc_aligned(1, fv_step_scratch(w->model));
-  if (!p->in[0] || !p->in[1] || !p->in[2] || !p->row || !p->run || !p->id || !p->visible || !p->first_key ||
-      !p->scratch || !index_reads(p))
+  if (!p->in[0] || !p->in[1] || !p->in[2] || !p->row || !p->place || !p->run || !p->id || !p->visible ||
+      !p->first_key || !p->scratch || !index_reads(p))
     return fv_fail(err, FV_ENOMEM, "no memory for %lld rows", (long long)most);
   return fv_attention_prepare(p, err);
 }

@@ -52,11 +52,12 @@ void fv_edit_row(const fv_edit *e, int64_t t, float *x, const float *source) {
   }
 }
 
-void fv_edit_keys(const fv_edit *e, int64_t t, int64_t head, float *keys, fv_span seen) {
+void fv_edit_keys(const fv_edit *e, int64_t t, int64_t head, fv_keys keys) {
+  fv_span seen = keys.seen;
   int64_t h = e->head_index[head];
   if (h < 0 || !writes_row(e, t)) return;
   if (e->every_key && t >= e->T) { /* such an operation wants no values */
-    e->op->apply(e, keys + seen.lo, NULL, seen.hi - seen.lo);
+    e->op->apply(e, keys.at + (seen.lo - keys.base), NULL, seen.hi - seen.lo);
     return;
   }
   const float *v = e->source_values ? e->source_values + e->value_row[t] * e->width : row_values(e, t);
@@ -64,21 +65,22 @@ void fv_edit_keys(const fv_edit *e, int64_t t, int64_t head, float *keys, fv_spa
   for (int i = 0; i < e->nspans; i++) {
     fv_span s = e->spans[i];
     int64_t lo = s.lo > seen.lo ? s.lo : seen.lo, hi = s.hi < seen.hi ? s.hi : seen.hi;
-    if (lo < hi) e->op->apply(e, keys + lo, v ? v + (lo - s.lo) : NULL, hi - lo);
+    if (lo < hi) e->op->apply(e, keys.at + (lo - keys.base), v ? v + (lo - s.lo) : NULL, hi - lo);
     if (v) v += s.hi - s.lo;
   }
 }
 
-void fv_keys_copy(const fv_span *spans, int nspans, fv_part part, const float *keys, fv_span seen, float *out) {
+void fv_keys_copy(const fv_span *spans, int nspans, fv_part part, fv_keys keys, float *out) {
   float masked = part == FV_PART_SCORES ? -INFINITY : 0.0f;
   for (int i = 0; i < nspans; i++)
-    for (int64_t s = spans[i].lo; s < spans[i].hi; s++) *out++ = s >= seen.lo && s < seen.hi ? keys[s] : masked;
+    for (int64_t s = spans[i].lo; s < spans[i].hi; s++)
+      *out++ = s >= keys.seen.lo && s < keys.seen.hi ? keys.at[s - keys.base] : masked;
 }
 
-void fv_edit_take_keys(const fv_edit *e, int64_t index, int64_t head, const float *keys, fv_span seen) {
+void fv_edit_take_keys(const fv_edit *e, int64_t index, int64_t head, fv_keys keys) {
   int64_t h = e->take_head[head];
   if (h < 0) return;
-  fv_keys_copy(e->source_spans, e->nsource_spans, e->part, keys, seen,
+  fv_keys_copy(e->source_spans, e->nsource_spans, e->part, keys,
                e->source_values + index * e->width + h * (e->width / e->nheads));
 }
 

@@ -73,14 +73,20 @@ void fv_edit_release(fv_edit *e);
 
 /* Applies an OUT edit to row t at x; source is the whole source row, or NULL. */
 void fv_edit_row(const fv_edit *e, int64_t t, float *x, const float *source);
-/* Applies a scores or pattern edit to the keys of one head of row t, which sees `seen` of them: what is
- * masked stays masked, so that no edit lets a row depend on later ones. */
-void fv_edit_keys(const fv_edit *e, int64_t t, int64_t head, float *keys, fv_span seen);
+/* Scores or weights of one row of one head: at[0] is that of key `base`; the row sees the keys `seen`. */
+typedef struct fv_keys {
+  float *at;
+  int64_t base;
+  fv_span seen;
+} fv_keys;
+/* Applies a scores or pattern edit to the keys of one head of row t: what is masked stays masked, so that no edit lets
+ * a row depend on later ones. */
+void fv_edit_keys(const fv_edit *e, int64_t t, int64_t head, fv_keys keys);
 /* The selected keys of one head, [keys] at out; those that the row does not see are -INFINITY in scores and 0 in
  * patterns, however many of them lie behind. */
-void fv_keys_copy(const fv_span *spans, int nspans, fv_part part, const float *keys, fv_span seen, float *out);
+void fv_keys_copy(const fv_span *spans, int nspans, fv_part part, fv_keys keys, float *out);
 /* Hands one head of a source's row to an edit that copies it to its own row number `index`. */
-void fv_edit_take_keys(const fv_edit *e, int64_t index, int64_t head, const float *keys, fv_span seen);
+void fv_edit_take_keys(const fv_edit *e, int64_t index, int64_t head, fv_keys keys);
 
 /* Helpers for the operations' parse functions. */
 fv_status fv_op_no_args(const fv_op_context *c, fv_edit_options *o, float **owned, fv_error *err);

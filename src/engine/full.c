@@ -26,6 +26,7 @@ typedef struct full {
 typedef struct full_row {
   const full *f;
   int step, row;
+  int64_t base;
 } full_row;
 
 static fv_status run_alone(full *f, fv_error *err);
@@ -75,14 +76,14 @@ static fv_status run_sources(full *f, fv_error *err) {
 static void on_part(void *user, int64_t head, int64_t i, float *keys, int64_t S, fv_part part) {
   const full_row *at = (const full_row *)user + i;
   const full *f = at->f;
-  fv_span seen = fv_step_sees(&f->w->model->plan->steps[at->step], at->row, S);
+  fv_keys part_of_row = {keys, at->base, fv_step_sees(&f->w->model->plan->steps[at->step], f->run->input, at->row, S)};
   for (int c = 0; c < f->run->nchain; c++)
     if (f->run->chain[c]->step == at->step && f->run->chain[c]->part == part)
-      fv_edit_keys(f->run->chain[c], at->row, head, keys, seen);
+      fv_edit_keys(f->run->chain[c], at->row, head, part_of_row);
   for (int k = 0; k < f->w->nreads && f->deliver; k++) {
     fv_read *r = &f->w->reads[k];
     for (int64_t n = 0; r->run == f->index && r->step == at->step && r->part == part && n < r->nrows; n++)
-      if (r->rows[n] == at->row) fv_read_keys(r, n, head, keys, seen);
+      if (r->rows[n] == at->row) fv_read_keys(r, n, head, part_of_row);
   }
   /* Edits of other runs that copy this run's scores or pattern. */
   for (int k = 0; k < f->w->nedits; k++) {
@@ -90,7 +91,7 @@ static void on_part(void *user, int64_t head, int64_t i, float *keys, int64_t S,
     for (int64_t t = 0; e->source_values && e->source == f->index && e->step == at->step && e->part == part && t < e->T;
          t++)
       if (fv_rowset_has(e->rows, t) && e->source_row[t] == at->row)
-        fv_edit_take_keys(e, e->value_row[t], head, keys, seen);
+        fv_edit_take_keys(e, e->value_row[t], head, part_of_row);
   }
 }
 
@@ -113,15 +114,27 @@ static fv_status attend_alone(full *f, int step, float *y, fv_error *err) {
   void *scratch = fv_alloc_aligned(1, fv_attend_scratch(f->w->model->kernels, s->H, s->Dh, S));
   fv_status st = visible && first && rows && k && v && scratch ? FV_OK : fv_fail(err, FV_ENOMEM, "no memory");
   for (int64_t t = 0; t < T && !st; t++) {
-    fv_span seen = fv_step_sees(s, t, S);
-    first[t] = seen.lo, visible[t] = seen.hi, rows[t] = (full_row){f, step, (int)t};
+    fv_span seen = fv_step_sees(s, f->run->input, t, S);
+    int64_t base = fv_input_text_rows(f->run->input, s->space, t).lo;
+    first[t] = seen.lo - base, visible[t] = seen.hi - base, rows[t] = (full_row){f, step, (int)t, base};
   }
   for (int64_t t = 0; t < S && !st; t++)
     k[t] = f->slot[s->in[1]] + t * p->steps[s->in[1]].width, v[t] = f->slot[s->in[2]] + t * p->steps[s->in[2]].width;
-  fv_attend_group group = {
-      .n = T, .S = S, .q = f->pointers[0], .k = k, .v = v, .visible = visible, .first = first, .z = y, .user = rows};
   fv_attend_hook hook = {on_scores, on_pattern};
-  if (!st) st = fv_attend(f->w->model->kernels, s->H, s->KV, s->Dh, s->scale, 1, &group, &hook, scratch, err);
+  for (int64_t t = 0, n; t < T && !st; t += n) { /* one text after the other */
+    fv_span text = fv_input_text_rows(f->run->input, s->space, t);
+    n = (text.hi < T ? text.hi : T) - t;
+    fv_attend_group group = {.n = n,
+                             .S = (text.hi < S ? text.hi : S) - text.lo,
+                             .q = f->pointers[0] + t,
+                             .k = k + text.lo,
+                             .v = v + text.lo,
+                             .visible = visible + t,
+                             .first = first + t,
+                             .z = y + t * s->width,
+                             .user = rows + t};
+    st = fv_attend(f->w->model->kernels, s->H, s->KV, s->Dh, s->scale, 1, &group, &hook, scratch, err);
+  }
   free(visible), free(first), free(rows), free(k), free(v), free(scratch);
   return st;
 }
@@ -131,11 +144,12 @@ static void set_pointers(full *f, int step) {
   const fv_step *s = &p->steps[step];
   int64_t T = rows_of(f, step);
   for (int64_t t = 0; t < T; t++) {
-    f->row[t] = (int32_t)t;
+    f->row[t] = (int32_t)(t - fv_input_text_rows(f->run->input, s->space, t).lo);
     for (int k = 0; k < fv_kind_inputs(s->kind); k++) {
       fv_rule rule = fv_kind_rule(s->kind);
       int64_t from = rule == FV_RULE_ALL     ? 0
                      : rule == FV_RULE_PICK  ? s->pick
+                     : rule == FV_RULE_POOL  ? f->run->input->texts[p->spaces[s->space].texts_of].stands[t]
                      : rule == FV_RULE_SHIFT ? t - 1
                      : rule == FV_RULE_SKIP  ? t + 1
                                              : t;
@@ -252,7 +266,8 @@ fv_status fv_run_full(fv_wave *w, int run, fv_logits_fn fn, void *user, fv_error
     st = fv_fail(err, FV_EUSAGE, "run %d has no logits; is a picture or a question missing?", run);
   if (!st && fn) {
     int64_t T = rows_of(&f, p->output), V = p->steps[p->output].width;
-    st = fn(user, run, f.slot[p->output] + (T - 1) * V, V, err);
+    bool all = fv_plan_answers_texts(p);
+    st = fn(user, run, f.slot[p->output] + (all ? 0 : (T - 1) * V), all ? T * V : V, err);
   }
   full_release(&f);
   free(wanted);

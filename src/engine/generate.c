@@ -16,11 +16,11 @@ void fv_generation_release(fv_generation *g) {
 }
 
 /* How many ids a run may get: what is asked for, or what the family allows and the positions leave (the last one needs
- * no row). A class is one id. */
+ * no row). A class or a text is one id. */
 static int64_t allowance(const fv_wave *w, int run, int64_t max_new) {
   const fv_task *task = &w->model->task;
   int64_t T = w->runs[run].T[w->model->answer_space], limit = w->model->plan->spaces[w->model->answer_space].limit;
-  if (task->labels) return 1;
+  if (task->labels || fv_plan_answers_texts(w->model->plan)) return 1;
   if (max_new > 0) return max_new;
   int64_t n = task->max_rows > 0 ? task->max_rows - T : task->max_new;
   if (limit > 0 && limit - T + 1 < n) n = limit - T + 1;

@@ -41,7 +41,8 @@ static fv_status check_planning(const fv_wave *w, fv_error *err) {
 /* Key rows that a computed row of this run attends to. */
 static int64_t keys_of(const fv_wave *w, const fv_step *s, const fv_entry *e, int64_t k) {
   if (s->kind != FV_KIND_ATTEND) return 0;
-  fv_span seen = fv_step_sees(s, e->row[k], w->runs[e->run].T[w->model->plan->steps[s->in[1]].space]);
+  fv_span seen =
+      fv_step_sees(s, w->runs[e->run].input, e->row[k], w->runs[e->run].T[w->model->plan->steps[s->in[1]].space]);
   return seen.hi - seen.lo;
 }
 
@@ -73,8 +74,12 @@ static double full_flops(const fv_wave *w, const bool *used, int run) {
     const fv_step *s = &p->steps[i];
     if (!used[i]) continue;
     int64_t T = w->runs[run].T[s->space], S = s->kind == FV_KIND_ATTEND ? fv_wave_keys(w, i, run) : 0;
-    double whole = (double)T * fv_step_flops(p, i, S);
-    flops += s->kind == FV_KIND_ATTEND && s->causal && T > 0 ? whole * (double)(T + 1) / (double)(2 * T) : whole;
+    if (s->kind != FV_KIND_ATTEND || !s->causal) flops += (double)T * fv_step_flops(p, i, S);
+    for (int64_t t = 0, n; s->kind == FV_KIND_ATTEND && s->causal && t < T; t += n) {
+      fv_span text = fv_input_text_rows(w->runs[run].input, s->space, t);
+      n = (text.hi < T ? text.hi : T) - t;
+      flops += fv_step_flops(p, i, 1) * (double)n * (double)(n + 1) / 2.0;
+    }
   }
   return flops;
 }

@@ -106,7 +106,9 @@ static void reach_tokens(const fv_space *space, int index, const fv_run *run, co
     return;
   }
   for (int64_t t = 0; t < T; t++)
-    if (t >= P || run->ids[index][t] != parent->ids[index][t]) fv_rowset_add(set, t);
+    if (t >= P || run->ids[index][t] != parent->ids[index][t] ||
+        fv_input_text_rows(run->input, index, t).lo != fv_input_text_rows(parent->input, index, t).lo)
+      fv_rowset_add(set, t);
 }
 
 static void reach_attend(const fv_wave *w, const fv_step *s, int r, const fv_run *parent, fv_word *set, int64_t words,
@@ -117,15 +119,18 @@ static void reach_attend(const fv_wave *w, const fv_step *s, int r, const fv_run
   int64_t key_words = w->words[key_space];
   fv_rowset_or(set, q, words);
   if (!s->causal && w->runs[r].T[key_space] != parent->T[key_space]) fv_rowset_add_range(set, 0, T);
-  int64_t a = fv_rowset_next(k, key_words, 0), b = fv_rowset_next(v, key_words, 0);
-  int64_t first = a < 0 ? b : b < 0 ? a : a < b ? a : b;
-  if (first >= 0 && s->window == 0) fv_rowset_add_range(set, s->causal ? first : 0, T);
-  for (int64_t i = 0; s->window > 0 && i < key_words; i++) { /* key t is seen by the rows t..t+window-1 */
-    fv_word changed = k[i] | v[i];
-    for (; changed; changed &= changed - 1) {
-      int64_t t = i * 64 + __builtin_ctzll(changed);
-      fv_rowset_add_range(set, t, t + s->window < T ? t + s->window : T);
+  for (int64_t t = 0; t >= 0;) { /* key t is seen by the rows t..t+window-1 of its text, or by all behind it */
+    int64_t a = fv_rowset_next(k, key_words, t), b = fv_rowset_next(v, key_words, t);
+    t = a < 0 ? b : b < 0 ? a : a < b ? a : b;
+    if (t < 0) break;
+    if (!s->causal) {
+      fv_rowset_add_range(set, 0, T);
+      break;
     }
+    int64_t text = fv_input_text_rows(w->runs[r].input, s->space, t).hi, end = text < T ? text : T;
+    fv_rowset_add_range(set, t, s->window > 0 && t + s->window < end ? t + s->window : end);
+    t = s->window > 0 ? t + 1 : end;
+    if (t >= T) break;
   }
 }
 
@@ -141,6 +146,16 @@ static void reach_splice(const fv_wave *w, const fv_step *s, int r, const fv_run
     bool same = !moved && t < P && mine == fv_input_spliced(parent->input, s->space, t) && mine < rows;
     if (!same || fv_rowset_has(mine < 0 ? own : other, mine < 0 ? t : mine)) fv_rowset_add(set, t);
   }
+}
+
+/* A text's row may differ where another row stands for the text, or where the row that does differs. */
+static void reach_pool(const fv_wave *w, const fv_step *s, int r, const fv_run *run, const fv_run *parent,
+                       fv_word *set) {
+  int texts = w->model->plan->spaces[s->space].texts_of;
+  const int64_t *mine = run->input->texts[texts].stands, *theirs = parent->input->texts[texts].stands;
+  const fv_word *in = fv_wave_set(w, w->reach, s->in[0], r);
+  for (int64_t k = 0; k < run->T[s->space] && k < parent->T[s->space]; k++)
+    if (mine[k] != theirs[k] || fv_rowset_has(in, mine[k])) fv_rowset_add(set, k);
 }
 
 static void reach_step(fv_wave *w, int step, int r) {
@@ -177,8 +192,9 @@ static void reach_step(fv_wave *w, int step, int r) {
       }
       case FV_RULE_SPLICE: reach_splice(w, s, r, run, parent, set); break;
       case FV_RULE_PICK:
-        if (T > 0 && fv_rowset_has(fv_wave_set(w, w->reach, s->in[0], r), s->pick)) fv_rowset_add(set, 0);
+        if (fv_rowset_has(fv_wave_set(w, w->reach, s->in[0], r), s->pick)) fv_rowset_add_range(set, 0, T);
         break;
+      case FV_RULE_POOL: reach_pool(w, s, r, run, parent, set); break;
       case FV_RULE_ALL:
         if (!fv_rowset_empty(fv_wave_set(w, w->reach, s->in[0], r), w->words[p->steps[s->in[0]].space]))
           fv_rowset_add_range(set, 0, T);
@@ -259,13 +275,21 @@ static void need_inputs(fv_wave *w, const fv_step *s, int r, const int32_t *rows
     fv_rowset_add(fv_wave_set(w, w->need, s->in[0], r), s->pick);
     return;
   }
+  if (rule == FV_RULE_POOL) {
+    const int64_t *stands = w->runs[r].input->texts[p->spaces[s->space].texts_of].stands;
+    for (int64_t i = 0; i < n; i++) fv_rowset_add(fv_wave_set(w, w->need, s->in[0], r), stands[rows[i]]);
+    return;
+  }
   if (rule == FV_RULE_ATTEND) {
     int64_t S = s->causal ? rows[n - 1] + 1 : w->runs[r].T[p->steps[s->in[1]].space];
     for (int k = 1; k < 3; k++) {
       fv_word *keys = fv_wave_set(w, w->need, s->in[k], r);
-      if (s->window == 0) fv_rowset_add_range(keys, 0, S);
-      for (int64_t i = 0; s->window > 0 && i < n; i++)
-        fv_rowset_add_range(keys, rows[i] < s->window ? 0 : rows[i] - s->window + 1, rows[i] + 1);
+      bool some = s->window > 0 || p->spaces[s->space].texts;
+      if (!some) fv_rowset_add_range(keys, 0, S);
+      for (int64_t i = 0; some && i < n; i++) {
+        fv_span seen = fv_step_sees(s, w->runs[r].input, rows[i], S);
+        fv_rowset_add_range(keys, seen.lo, seen.hi);
+      }
     }
   }
   if (rule == FV_RULE_SPLICE) {
@@ -331,6 +355,10 @@ static fv_status need_step(fv_wave *w, int step, int r, fv_error *err) {
   }
   if (s->kind == FV_KIND_ATTEND && e.computed > 0 && run->T[w->model->plan->steps[s->in[1]].space] == 0)
     return fv_fail(err, FV_EUSAGE, "run %d has no rows for %s to attend to; is a picture or a question missing?", r,
+                   w->model->plan->stacks[s->stack].name);
+  if (fv_kind_rule(s->kind) == FV_RULE_PICK && e.computed > 0 &&
+      run->T[w->model->plan->steps[s->in[0]].space] <= s->pick)
+    return fv_fail(err, FV_EUSAGE, "run %d has no rows of %s to take one from; is a picture missing?", r,
                    w->model->plan->stacks[s->stack].name);
   if (s->kind == FV_KIND_SPLICE && !has_spliced(w, s, run, computed, e.computed))
     return fv_fail(err, FV_EUSAGE, "the text of run %d has a place for a picture, and there is no picture", r);

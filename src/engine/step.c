@@ -81,8 +81,14 @@ fv_status fv_step_compute(const fv_step_job *j, fv_error *err) {
       for (int64_t i = 0; i < j->n; i++)
         j->y[i] = (float)dot_rows(m->plan->steps[s->in[0]].width, j->in[0][i], j->in[1][i]);
       return FV_OK;
+    case FV_KIND_GAIN:
+      for (int64_t i = 0; i < j->n; i++)
+        for (int64_t d = 0; d < s->width; d++) j->y[i * s->width + d] = j->in[0][i][d] * b->rows[0];
+      return FV_OK;
     case FV_KIND_COPY:
     case FV_KIND_PICK:
+    case FV_KIND_POOL:
+    case FV_KIND_SPREAD:
     case FV_KIND_DROP:
     case FV_KIND_SPLICE:
     case FV_KIND_PIXELS: fv_copy_rows(m->kernels, j->n, s->width, j->in[0], j->y); return FV_OK;

@@ -15,7 +15,7 @@ fv_status fv_wave_new(const fv_model *model, const fv_wave_options *options, fv_
   return FV_OK;
 }
 
-void fv_read_release(fv_read *r) { free(r->rows), free(r->spans), free(r->heads); }
+void fv_read_release(fv_read *r) { free(r->rows), free(r->spans), free(r->heads), free(r->gathered); }
 
 void fv_wave_free(fv_wave *w) {
   if (!w) return;
@@ -30,6 +30,9 @@ void fv_wave_free(fv_wave *w) {
 }
 
 int fv_wave_runs(const fv_wave *w) { return w->nruns; }
+const fv_input *fv_wave_input(const fv_wave *w, int run) {
+  return run >= 0 && run < w->nruns ? w->runs[run].input : NULL;
+}
 const fv_model *fv_wave_model(const fv_wave *w) { return w->model; }
 
 fv_status fv_wave_seed(fv_wave *w, fv_rng_stream stream, int64_t seed, fv_error *err) {
@@ -157,20 +160,24 @@ fv_status fv_wave_readout(fv_wave *w, int run, fv_logits_fn fn, void *user, fv_e
   if (w->model->plan->output < 0)
     return fv_fail(err, FV_EUSAGE, "a %s model gives no answer; its sites can be read", w->model->family->name);
   const fv_step *s = &w->model->plan->steps[w->model->plan->output];
-  int64_t T = w->runs[run].T[s->space], last = T - 1;
+  /* The last row is the answer's; where there is a row per text, they all are. */
+  int64_t T = w->runs[run].T[s->space], n = fv_plan_answers_texts(w->model->plan) ? T : 1;
   if (T == 0) return fv_fail(err, FV_EUSAGE, "the input gives no answer row; is a picture or a question missing?");
   fv_read r = {.run = run,
                .step = w->model->plan->output,
-               .nrows = 1,
+               .nrows = n,
                .T = T,
                .nspans = 1,
                .width = s->width,
                .fn = fn,
                .user = user};
-  if (copy_numbers(&last, 1, &r.rows) || !(r.spans = fv_alloc(1, sizeof *r.spans))) {
+  r.rows = fv_alloc((size_t)n, sizeof *r.rows), r.spans = fv_alloc(1, sizeof *r.spans);
+  if (n > 1) r.gathered = fv_alloc((size_t)(n * s->width), sizeof *r.gathered);
+  if (!r.rows || !r.spans || (n > 1 && !r.gathered)) {
     fv_read_release(&r);
     return fv_fail(err, FV_ENOMEM, "no memory");
   }
+  for (int64_t k = 0; k < n; k++) r.rows[k] = T - n + k;
   r.spans[0] = (fv_span){0, s->width};
   if (w->options.generate) w->runs[run].keep = true;
   return add_read(w, r, err);
@@ -195,19 +202,25 @@ fv_status fv_read_row(fv_wave *w, fv_read *r, int64_t index, const float *x, fv_
     if (out) memcpy(out, x + r->spans[i].lo, (size_t)n * sizeof *out), out += n;
   }
   if (r->out) return FV_OK;
+  if (r->gathered) {
+    memcpy(r->gathered + index * r->width, x, (size_t)r->width * sizeof *x);
+    if (++r->delivered < r->nrows) return FV_OK;
+    r->delivered = 0, x = r->gathered;
+  }
   fv_run *run = &w->runs[r->run];
+  int64_t V = r->nrows * r->width;
   run->best_id = 0;
-  for (int64_t v = 1; run->keep && v < r->width; v++)
+  for (int64_t v = 1; run->keep && v < V; v++)
     if (x[v] > x[run->best_id]) run->best_id = (int32_t)v;
-  return r->fn && !w->silent ? r->fn(r->user, r->run, x, r->width, err) : FV_OK;
+  return r->fn && !w->silent ? r->fn(r->user, r->run, x, V, err) : FV_OK;
 }
 
-void fv_read_keys(fv_read *r, int64_t index, int64_t head, const float *keys, fv_span seen) {
+void fv_read_keys(fv_read *r, int64_t index, int64_t head, fv_keys keys) {
   int64_t per_head = r->width / r->nheads;
   for (int64_t h = 0; h < r->nheads; h++) {
     if (r->heads[h] != head) continue;
     float *out = r->out + index * r->width + h * per_head;
-    fv_keys_copy(r->spans, r->nspans, r->part, keys, seen, out);
+    fv_keys_copy(r->spans, r->nspans, r->part, keys, out);
     uint64_t hash = hash_floats(0xcbf29ce484222325u + (uint64_t)(index * r->nheads + h), out, per_head);
 #pragma omp atomic
     r->hash ^= hash;

@@ -65,7 +65,9 @@ typedef struct fv_read {
   int64_t nheads, *heads; /* scores and pattern */
   int64_t width;
   float *out;
-  fv_logits_fn fn; /* a readout: out is NULL, spans are the whole row */
+  fv_logits_fn fn; /* a readout: out is NULL, spans are the whole row; several rows are one list of values */
+  float *gathered; /* [nrows, width] of a readout of several rows; owned */
+  int64_t delivered;
   void *user;
   uint64_t hash; /* of the values last delivered */
 } fv_read;
@@ -113,10 +115,11 @@ bool fv_wave_edited(const fv_wave *w, int step); /* some edit writes at this ste
 /* The first edit of the run's chain that a live row in this mode still has to go through. */
 int fv_chain_start(const fv_run *run, int step, int64_t t, fv_mode mode);
 
-/* The keys that row t of an attention step sees, of S. */
-static inline fv_span fv_step_sees(const fv_step *s, int64_t t, int64_t S) {
+/* The keys that row t of an attention step sees, of the input's S. */
+static inline fv_span fv_step_sees(const fv_step *s, const fv_input *input, int64_t t, int64_t S) {
   if (!s->causal) return (fv_span){0, S};
-  return (fv_span){s->window > 0 && t >= s->window ? t - s->window + 1 : 0, t + 1};
+  int64_t first = fv_input_text_rows(input, s->space, t).lo;
+  return (fv_span){s->window > 0 && t - first >= s->window ? t - s->window + 1 : first, t + 1};
 }
 
 enum { FV_STREAM_ROWS = 256 }; /* rows of a streamed slot held at a time */
@@ -133,7 +136,7 @@ typedef struct fv_step_job {
   int step;
   int64_t n;
   const float *const *in[3];
-  const int32_t *row; /* row number of each output row */
+  const int32_t *row; /* number of each output row, in its text where the rows are texts' */
   const int32_t *id;  /* TOKENS: its token id */
   float *y;           /* [n, width] */
   void *scratch;
@@ -157,9 +160,9 @@ typedef struct fv_tap {
 /* What a pass needs besides the slots; sized before the first step. */
 typedef struct fv_pass {
   fv_wave *w;
-  int first, last;     /* reads of this pass */
-  const float **in[3]; /* per computed row of the step at hand */
-  int32_t *row, *run, *id;
+  int first, last;                 /* reads of this pass */
+  const float **in[3];             /* per computed row of the step at hand */
+  int32_t *row, *run, *id, *place; /* place: the row's number in its text */
   int64_t *visible, *first_key;
   void *scratch, *attend_scratch;
   const float **keys, **values; /* key tables, one after the other */
@@ -174,6 +177,7 @@ typedef struct fv_pass {
 typedef struct fv_attend_row {
   const fv_pass *pass;
   int step, run, row;
+  int64_t base; /* the group's first key */
 } fv_attend_row;
 fv_status fv_attention_prepare(fv_pass *p, fv_error *err);
 void fv_attention_release(fv_pass *p);
@@ -192,9 +196,8 @@ fv_status fv_wave_add_run(fv_wave *w, fv_run run, int *index, fv_error *err);
 void fv_read_release(fv_read *r);
 int64_t fv_wave_keys(const fv_wave *w, int step,
                      int run); /* rows that an attention step's queries of a run attend to */
-/* Hands a read its row: the whole row at x (or one head's keys, of which the row sees `seen`; from any
- * thread). A readout's callback may fail. */
+/* Hands a read its row: the whole row at x (or one head's keys; from any thread). A readout's callback may fail. */
 fv_status fv_read_row(fv_wave *w, fv_read *r, int64_t index, const float *x, fv_error *err);
-void fv_read_keys(fv_read *r, int64_t index, int64_t head, const float *keys, fv_span seen);
+void fv_read_keys(fv_read *r, int64_t index, int64_t head, fv_keys keys);
 
 #endif

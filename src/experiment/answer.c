@@ -30,7 +30,7 @@ void fv_metrics_read(const float *logits, int64_t V, int32_t id, const double *c
 }
 
 typedef struct reader {
-  const fv_model *model;
+  const fv_wave *wave;
   const int *runs;
   int64_t nruns, top;
   fv_answer *out;
@@ -55,7 +55,7 @@ static fv_status read_top(void *user, int run, const float *logits, int64_t V, f
       if (k >= n) continue;
       int64_t last = a->ntop < n ? a->ntop++ : n - 1;
       memmove(a->top + k + 1, a->top + k, (size_t)(last - k) * sizeof *a->top);
-      const char *piece = fv_model_piece(r->model, (int32_t)v);
+      const char *piece = fv_input_piece(fv_wave_input(r->wave, run), (int32_t)v);
       a->top[k] = (fv_top){(int32_t)v, piece ? piece : "", logits[v], p[v]};
     }
   }
@@ -66,8 +66,7 @@ static fv_status read_top(void *user, int run, const float *logits, int64_t V, f
 fv_status fv_answers(fv_wave *w, const int *runs, int64_t nruns, int64_t top, int64_t max_new,
                      const fv_progress *progress, fv_answer *out, fv_error *err) {
   if (top < 1) return fv_fail(err, FV_EUSAGE, "top is %lld, expected at least 1", (long long)top);
-  const fv_model *model = fv_wave_model(w);
-  reader r = {model, runs, nruns, top, out};
+  reader r = {w, runs, nruns, top, out};
   memset(out, 0, (size_t)nruns * sizeof *out);
   fv_generation *g = fv_alloc((size_t)nruns, sizeof *g);
   fv_status st = g ? FV_OK : fv_fail(err, FV_ENOMEM, "no memory");
@@ -75,7 +74,7 @@ fv_status fv_answers(fv_wave *w, const int *runs, int64_t nruns, int64_t top, in
   if (!st) st = fv_wave_compute(w, progress, err);
   if (!st) st = fv_wave_generate(w, runs, nruns, max_new, g, err);
   for (int64_t i = 0; i < nruns && !st; i++) {
-    st = fv_model_answer_text(model, g[i].ids, (size_t)g[i].count, &out[i].text, err);
+    st = fv_input_answer_text(fv_wave_input(w, runs[i]), g[i].ids, (size_t)g[i].count, &out[i].text, err);
     out[i].ids = g[i].ids, out[i].nids = g[i].count;
     g[i] = (fv_generation){0};
   }

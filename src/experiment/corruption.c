@@ -53,6 +53,9 @@ static fv_status image(fv_corruption *c, const char *args, fv_error *err) {
 }
 
 static fv_status question(fv_corruption *c, const char *args, fv_error *err) {
+  if (c->input.nprompts > 0)
+    return fv_fail(err, FV_EUSAGE, "corruption \"%s\": there are %zu texts, and it replaces one", c->text,
+                   c->input.nprompts);
   return set_text(c, args, c->input.prompt ? &c->input.prompt : &c->input.question, err);
 }
 

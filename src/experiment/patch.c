@@ -72,7 +72,7 @@ static bool continues_word(const fv_model *m, const fv_text *t, int64_t row) {
 static fv_status find_answer_row(const fv_sweep *s, const char *answer, int64_t *row, fv_error *err) {
   const fv_model *m = s->model;
   *row = -1;
-  if (m->question_space < 0 || !m->tokenizer || m->task.labels) return FV_OK;
+  if (m->question_space < 0 || !m->tokenizer || m->task.labels || fv_plan_answers_texts(m->plan)) return FV_OK;
   const fv_text *t = &s->clean_input->texts[m->question_space];
   fv_encoding e = {0};
   const int32_t *ids = &s->correct;
@@ -88,8 +88,8 @@ static fv_status find_answer_row(const fv_sweep *s, const char *answer, int64_t 
   return FV_OK;
 }
 
-static char *piece_text(const fv_model *model, int32_t id) {
-  const char *piece = fv_model_piece(model, id);
+static char *piece_text(const fv_sweep *s, int32_t id) {
+  const char *piece = fv_input_piece(s->clean_input, id);
   return fv_strdup(piece ? piece : "");
 }
 
@@ -106,7 +106,7 @@ static fv_status describe(const fv_sweep *s, const fv_patch_options *o, fv_patch
   r->clean_prob = s->clean.m.prob, r->clean_logit_diff = s->clean.logit_diff;
   r->clean_right = s->top == s->correct;
   r->undefined = count_undefined(s);
-  r->clean_answer = piece_text(s->model, s->top), r->correct = piece_text(s->model, s->correct);
+  r->clean_answer = piece_text(s, s->top), r->correct = piece_text(s, s->correct);
   if (!r->clean_answer || !r->correct) return fv_fail(err, FV_ENOMEM, "no memory");
   return find_answer_row(s, o->correct, &r->answer_row, err);
 }

@@ -149,7 +149,7 @@ static fv_status resolve_site(const fv_sweep *s, const char *given, fv_sweep_sit
 /* ---- inputs ---- */
 
 static fv_status check_pair(const fv_sweep *s, fv_error *err) {
-  const char *piece = s->correct < 0 ? NULL : fv_model_piece(s->model, s->correct);
+  const char *piece = s->correct < 0 ? NULL : fv_input_piece(s->clean_input, s->correct);
   if (s->correct < 0 || s->correct != s->incorrect) return FV_OK;
   return fv_fail(
       err, FV_EUSAGE,
@@ -198,10 +198,10 @@ fv_status fv_sweep_prepare(const fv_model *model, const fv_sweep_options *option
   if (!s->corruptions || !s->inputs || !s->sites) return no_memory(err);
   for (size_t i = 0; i < s->o.ncorrupt && !st; i++)
     st = fv_corruption_parse(s->o.corrupt[i], &s->o.input, &s->corruptions[i], err);
-  if (!st && s->o.correct) st = fv_model_answer_id(model, s->o.correct, &s->correct, err);
-  if (!st && s->o.incorrect) st = fv_model_answer_id(model, s->o.incorrect, &s->incorrect, err);
-  if (!st) st = check_pair(s, err);
   if (!st) st = fv_input_new(model, &s->o.input, &s->clean_input, err);
+  if (!st && s->o.correct) st = fv_input_answer_id(s->clean_input, s->o.correct, &s->correct, err);
+  if (!st && s->o.incorrect) st = fv_input_answer_id(s->clean_input, s->o.incorrect, &s->incorrect, err);
+  if (!st) st = check_pair(s, err);
   for (size_t i = 0; i < s->o.ncorrupt && !st; i++)
     if (!s->corruptions[i].edit) st = fv_input_new(model, &s->corruptions[i].input, &s->inputs[i], err);
   if (!st) st = pad_inputs(s, err);

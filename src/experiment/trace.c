@@ -26,6 +26,19 @@ static const char *picture_output(const fv_model *model, const char **stack) {
   return site;
 }
 
+/* Whether some state of a stack's blocks is computed from the picture. */
+static bool sees_picture(const fv_model *model, int stack) {
+  const fv_plan *p = model->plan;
+  bool *from = fv_alloc((size_t)p->nsteps, sizeof *from), any = false;
+  for (int i = 0; from && i < p->nsteps; i++) {
+    from[i] = i == p->pixels;
+    for (int k = 0; k < fv_kind_inputs(p->steps[i].kind); k++) from[i] |= from[p->steps[i].in[k]];
+    any |= from[i] && p->steps[i].stack == stack && p->steps[i].layer >= 0;
+  }
+  free(from);
+  return any;
+}
+
 fv_status fv_trace_choose(const fv_model *model, fv_trace_choice *out, fv_error *err) {
   const char *question = fv_model_question_stack(model), *answer = fv_model_answer_stack(model);
   const char *picture = fv_model_picture_stack(model);
@@ -36,7 +49,7 @@ fv_status fv_trace_choose(const fv_model *model, fv_trace_choice *out, fv_error 
   for (int i = 0; i < fv_model_stacks(model) && out->nrestore < 2; i++) {
     fv_stack_info s = fv_model_stack(model, i);
     bool text = (question && strcmp(s.name, question) == 0) || strcmp(s.name, answer) == 0;
-    if (text && s.layers > 0)
+    if (text && s.layers > 0 && sees_picture(model, i))
       snprintf(out->restore[out->nrestore++], sizeof out->restore[0], "%s.*.resid_post", s.name);
   }
   const char *stack, *site = picture_output(model, &stack);
@@ -119,7 +132,7 @@ static fv_status collect(const fv_sweep *s, fv_trace_result *result, fv_error *e
 }
 
 static fv_status describe_answer(const fv_sweep *s, fv_trace_result *result, fv_error *err) {
-  const char *piece = fv_model_piece(s->model, s->correct), *stack = fv_model_question_stack(s->model);
+  const char *piece = fv_input_piece(s->clean_input, s->correct), *stack = fv_model_question_stack(s->model);
   free(result->answer), free(result->ids);
   result->answer = fv_strdup(piece ? piece : "");
   result->answer_id = s->correct;

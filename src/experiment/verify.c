@@ -142,6 +142,20 @@ static fv_status compare_answer(verifier *v, const fv_input *in, const json_t *w
   return st;
 }
 
+/* "prompts": several texts, of which one is chosen. The list is malloc'ed, its strings belong to the case. */
+static fv_status case_prompts(const json_t *one, const char *where, fv_input_options *o, fv_error *err) {
+  const json_t *list = json_object_get(one, "prompts");
+  size_t n = json_array_size(list);
+  if (n == 0) return FV_OK;
+  const char **prompts = fv_alloc(n, sizeof *prompts);
+  if (!prompts) return fv_fail(err, FV_ENOMEM, "no memory");
+  o->prompts = prompts, o->nprompts = n;
+  for (size_t i = 0; i < n; i++)
+    if (!(prompts[i] = json_string_value(json_array_get(list, i))))
+      return fv_fail(err, FV_EFORMAT, "%s: \"prompts\" holds something that is no text", where);
+  return FV_OK;
+}
+
 static fv_status verify_case(verifier *v, const json_t *one, const char *where, fv_error *err) {
   const char *image, *question, *tensors;
   fv_status st;
@@ -157,7 +171,9 @@ static fv_status verify_case(verifier *v, const json_t *one, const char *where, 
   fv_checkpoint *file = NULL;
   fv_input_defaults(&o);
   o.image = image_path, o.question = question;
-  st = fv_input_new(v->model, &o, &in, err);
+  st = case_prompts(one, where, &o, err);
+  if (!st) st = fv_input_new(v->model, &o, &in, err);
+  free((void *)(uintptr_t)o.prompts);
   const json_t *ids = json_object_get(one, "ids"), *answer = json_object_get(json_object_get(one, "answer"), "ids");
   if (!st && json_is_array(ids)) st = compare_ids(v, in, ids, err);
   if (!st && tensors_path) st = fv_checkpoint_open_file(tensors_path, &file, err);

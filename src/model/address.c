@@ -215,7 +215,8 @@ static fv_status fill_selection(const fv_model *m, const fv_input *in, const fv_
   char *rows = p->has_rows ? fv_format("%.*s", (int)p->nrows, p->rows) : NULL;
   fv_status st;
   const char *owner = s->row_stack = row_owner(m->plan, step->space);
-  if (!p->has_rows && site->step == m->plan->output) /* the logits are those of the answer row, the last */
+  bool last = site->step == m->plan->output && !fv_plan_answers_texts(m->plan);
+  if (!p->has_rows && last) /* the logits are those of the answer row, the last */
     st = fv_numbers_parse("-1", 2, s->T, "rows", &s->rows, &s->nrows, err);
   else if (!p->has_rows)
     st = all_numbers(s->T, &s->rows, &s->nrows, err);
@@ -264,6 +265,18 @@ static fv_status layer_wanted(const fv_plan *p, const fv_site *site, const targe
   return FV_OK;
 }
 
+/* Steps that lack the one row which they take of a picture, and those that follow from them. */
+static bool *missing_steps(const fv_model *m, const fv_input *in) {
+  const fv_plan *p = m->plan;
+  bool *missing = fv_alloc((size_t)p->nsteps, sizeof *missing);
+  for (int i = 0; missing && i < p->nsteps; i++) {
+    const fv_step *s = &p->steps[i];
+    missing[i] = fv_kind_rule(s->kind) == FV_RULE_PICK && fv_input_space_rows(in, p->steps[s->in[0]].space) <= s->pick;
+    for (int k = 0; k < fv_kind_inputs(s->kind); k++) missing[i] |= missing[s->in[k]];
+  }
+  return missing;
+}
+
 fv_status fv_address_resolve(const fv_model *m, const fv_input *in, const char *address, fv_selection **out,
                              size_t *count, fv_error *err) {
   parts p;
@@ -275,13 +288,15 @@ fv_status fv_address_resolve(const fv_model *m, const fv_input *in, const char *
   bool wild = strchr(t.stack, '*') || strchr(t.site, '*');
   fv_selection *list = NULL;
   size_t n = 0, room = 0;
+  bool *missing = missing_steps(m, in);
+  if (!missing) st = fv_fail(err, FV_ENOMEM, "no memory");
   for (int i = 0; i < m->plan->nsites && !st; i++) {
     const fv_site *site = &m->plan->sites[i];
     bool wanted = false;
     if (!site_matches(m->plan, site, &t)) continue;
     st = layer_wanted(m->plan, site, &t, &wanted, err);
     if (st || !wanted) continue;
-    if (fv_input_space_rows(in, m->plan->steps[site->step].space) == 0) {
+    if (missing[site->step] || fv_input_space_rows(in, m->plan->steps[site->step].space) == 0) {
       if (wild) continue;
       st = fv_fail(err, FV_ENOTFOUND, "this input gives %s no rows; is a picture or a question missing?",
                    m->plan->stacks[site->stack].name);
@@ -290,6 +305,7 @@ fv_status fv_address_resolve(const fv_model *m, const fv_input *in, const char *
     if (!fv_grow(&list, &room, n + 1, sizeof *list)) st = fv_fail(err, FV_ENOMEM, "no memory");
     if (!st) st = fill_selection(m, in, site, &p, &list[n++], err);
   }
+  free(missing);
   if (!st && n == 0) st = fv_fail(err, FV_ENOTFOUND, "it matches nothing");
   if (st) {
     for (size_t i = 0; i < n; i++) fv_selection_release(&list[i]);

@@ -1,4 +1,5 @@
 /* Weights: from tensors of the checkpoint to what the kernels read, packed once per model. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,7 @@ static void expected_shape(const fv_model *m, const fv_step *s, int which, int64
   *rows = s->width;
   if (s->kind == FV_KIND_LINEAR || s->kind == FV_KIND_OFFSET) *rows = s->weight_rows;
   if (which == 1) return;
+  if (s->kind == FV_KIND_GAIN) *rows = 1;
   if (s->kind == FV_KIND_LINEAR) *cols = m->plan->steps[s->in[0]].width;
   if (s->kind == FV_KIND_OFFSET) *cols = s->width;
   if (s->kind == FV_KIND_TOKENS || s->kind == FV_KIND_POSITION) {
@@ -25,6 +27,7 @@ static void expected_shape(const fv_model *m, const fv_step *s, int which, int64
 /* [rows, cols] up to leading ones, and with the columns spread over several dimensions (a convolution's kernel). */
 static bool shape_fits(const fv_tensor *t, int64_t rows, int64_t cols) {
   int first = 0;
+  if (t->rank == 0) return rows == 1 && cols == 0;
   while (t->rank - first > (cols ? 2 : 1) && t->shape[first] == 1) first++;
   if (t->rank - first < 1 || t->shape[first] != rows) return false;
   int64_t rest = 1;
@@ -134,6 +137,10 @@ static fv_status bind_step(fv_model *m, int step, fv_error *err) {
     case FV_KIND_PREPEND:
     case FV_KIND_POSITION: return read_floats(w, 0, w->count, &b->rows, err);
     case FV_KIND_OFFSET: return read_floats(w, 0, s->width, &b->rows, err);
+    case FV_KIND_GAIN:
+      st = read_floats(w, 0, 1, &b->rows, err);
+      if (!st) b->rows[0] = (float)exp((double)b->rows[0]);
+      return st;
     case FV_KIND_TOKENS: b->table = w; return FV_OK;
     default: return FV_OK;
   }

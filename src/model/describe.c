@@ -25,7 +25,7 @@ static fv_status find_space(builder *b, const char *name, int64_t rows, int *out
     if (strcmp(b->p->spaces[i].name, name) == 0) return *out = i, FV_OK;
   if (!fv_grow(&b->p->spaces, &b->space_room, (size_t)b->p->nspaces + 1, sizeof *b->p->spaces)) return no_memory(b);
   fv_space *s = &b->p->spaces[b->p->nspaces];
-  *s = (fv_space){.name = fv_strdup(name), .rows = rows, .patch_row = -1, .spliced = -1};
+  *s = (fv_space){.name = fv_strdup(name), .rows = rows, .patch_row = -1, .spliced = -1, .texts_of = -1};
   if (!s->name) return no_memory(b);
   *out = b->p->nspaces++;
   return FV_OK;
@@ -89,6 +89,8 @@ static int template_space(builder *b, const fv_template *t, const int in[3], fv_
     *st = find_space(b, "image", 1, &space);
   else if (t->kind == FV_KIND_PATCHES)
     *st = find_space(b, "patches", side * side, &space);
+  else if (t->kind == FV_KIND_PICK && t->space)
+    *st = find_space(b, t->space, 1, &space);
   else if (fv_kind_rule(t->kind) == FV_RULE_SAME || fv_kind_rule(t->kind) == FV_RULE_ATTEND)
     space = b->p->steps[in[0]].space;
   if (t->kind == FV_KIND_PICK) b->p->spaces[space].picks |= (uint32_t)1 << b->p->steps[in[0]].space;
@@ -208,7 +210,9 @@ static fv_status expand_stack(builder *b, const fv_stack_description *sd) {
   if (st) return st;
   if (!sd->space) {
     fv_space *space = &b->p->spaces[stack->space];
-    space->limit = sd->limit, space->causal = sd->causal, space->generates = sd->generates;
+    space->limit = sd->limit, space->causal = sd->causal, space->generates = sd->generates, space->texts = sd->texts;
+    int of = sd->texts_of ? fv_plan_find_stack(b->p, sd->texts_of, strlen(sd->texts_of)) : -1;
+    if (of >= 0) space->texts_of = b->p->stacks[of].space;
   }
   if ((st = expand_table(b, sd->before))) return st;
   if (sd->layers > 0) b->block_input = b->p->nsteps - 1;

@@ -31,7 +31,8 @@ typedef struct fv_template {
   int part, parts; /* LINEAR: this part of a fused matrix: of q, k, v (parts 3), or of two equal ones (parts 2) */
   unsigned flags;
   const char *weight_tied, *bias_tied; /* absolute names */
-  int pick;                            /* PICK: the row */
+  int pick;                            /* PICK, SPREAD: the row */
+  const char *space;                   /* PICK: the row space that it makes; NULL: the stack's */
 } fv_template;
 
 /* Ends a template table. */
@@ -47,13 +48,15 @@ typedef struct fv_stack_description {
   int64_t layers, D, H, KV, Dh, F, V;
   int64_t types; /* OFFSET: rows of its table */
   int64_t rows;  /* fixed row count of its space; 0: by token ids */
-  int64_t limit; /* most token rows */
+  int64_t limit; /* most rows of a text */
   float eps;
   int act;
   bool causal, generates;
-  unsigned biases;  /* FV_T_ATTN_BIAS, FV_T_MLP_BIAS: those layers have biases */
-  int64_t window;   /* causal ATTEND: see fv_step */
-  int64_t features; /* 1 + the block whose input is also called "features"; 0: none */
+  bool texts;           /* several texts may be in the rows */
+  const char *texts_of; /* a row per text of this stack; NULL: no such rows */
+  unsigned biases;      /* FV_T_ATTN_BIAS, FV_T_MLP_BIAS: those layers have biases */
+  int64_t window;       /* causal ATTEND: see fv_step */
+  int64_t features;     /* 1 + the block whose input is also called "features"; 0: none */
   fv_rope rope;
 } fv_stack_description;
 

@@ -7,7 +7,8 @@
 #include "kernel/kernel.h"
 
 static const fv_family *const families[] = {&fv_family_blip_vqa, &fv_family_blip_caption, &fv_family_blip_itm,
-                                            &fv_family_vit,      &fv_family_bert,         &fv_family_llava};
+                                            &fv_family_vit,      &fv_family_bert,         &fv_family_llava,
+                                            &fv_family_clip};
 enum { NFAMILIES = sizeof families / sizeof *families };
 
 /* A configuration that names no architecture is taken for its model type's first family. */

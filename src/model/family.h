@@ -18,6 +18,10 @@ typedef struct fv_prompt_form {
   const char *before, *after; /* `before` NULL ends a list */
 } fv_prompt_form;
 
+/* Which row of a text stands for it, where one row per text is pooled: that of `pool_id` (the first row when it does
+ * not occur), or of the highest id; the first of several. */
+typedef enum fv_pool { FV_POOL_NONE, FV_POOL_FIRST, FV_POOL_HIGHEST } fv_pool;
+
 typedef struct fv_task {
   const char *question_stack; /* the stack whose rows are the question's tokens */
   const char *answer_stack;   /* the stack in whose last row the logits are read; NULL: there is no answer */
@@ -33,7 +37,9 @@ typedef struct fv_task {
   int32_t splice_id;           /* the token that stands for the picture, where the question stack splices rows in */
   int64_t max_new;             /* generated ids at most, the end included, when nothing else is asked */
   int64_t max_rows; /* the same limit as a count of the answer stack's ids, prompt included; 0: max_new counts */
-  char **labels;    /* owned. The answer is one of these classes, and nothing is generated; NULL: it is text */
+  fv_pool pool;
+  int32_t pool_id;
+  char **labels; /* owned. The answer is one of these classes, and nothing is generated; NULL: it is text */
   int64_t nlabels;
 } fv_task;
 
@@ -70,6 +76,6 @@ fv_status fv_config_eps(const json_t *config, double fallback, const char *where
 fv_status fv_config_eos(const json_t *config, const char *where, fv_task *task, fv_error *err);
 
 extern const fv_family fv_family_blip_vqa, fv_family_blip_caption, fv_family_blip_itm, fv_family_vit, fv_family_bert;
-extern const fv_family fv_family_llava;
+extern const fv_family fv_family_llava, fv_family_clip;
 
 #endif

@@ -9,47 +9,7 @@
  */
 #include <string.h>
 
-#include "model/family.h"
-
-static const fv_template vision_before[] = {
-    {.kind = FV_KIND_PIXELS, .out = "pixels"},
-    {.kind = FV_KIND_PATCHES, .out = "_patch_pixels", .in = {"pixels"}},
-    {.kind = FV_KIND_LINEAR,
-     .out = "patches",
-     .in = {"_patch_pixels"},
-     .weight = "embeddings.patch_embedding",
-     .width = FV_W_D,
-     .flags = FV_T_NO_BIAS},
-    {.kind = FV_KIND_PREPEND,
-     .out = "_rows",
-     .in = {"patches"},
-     .weight = "embeddings.class_embedding",
-     .flags = FV_T_BARE},
-    {.kind = FV_KIND_POSITION, .out = "_positions", .in = {"_rows"}, .weight = "embeddings.position_embedding"},
-    {.kind = FV_KIND_LAYERNORM, /* the weight's name is misspelt upstream */
-     .out = "embed",
-     .in = {"_positions"},
-     .weight = "pre_layrnorm"},
-    {.kind = FV_KIND_END}};
-
-static const fv_template vision_block[] = {
-    {.kind = FV_KIND_LAYERNORM, .out = "attn.in", .in = {"resid_pre"}, .weight = "layer_norm1"},
-    {.kind = FV_KIND_LINEAR, .out = "attn.q", .in = {"attn.in"}, .weight = "self_attn.q_proj", .width = FV_W_Q},
-    {.kind = FV_KIND_LINEAR, .out = "attn.k", .in = {"attn.in"}, .weight = "self_attn.k_proj", .width = FV_W_KV},
-    {.kind = FV_KIND_LINEAR, .out = "attn.v", .in = {"attn.in"}, .weight = "self_attn.v_proj", .width = FV_W_KV},
-    {.kind = FV_KIND_ATTEND, .out = "attn.z", .in = {"attn.q", "attn.k", "attn.v"}, .width = FV_W_Q},
-    {.kind = FV_KIND_LINEAR, .out = "attn.out", .in = {"attn.z"}, .weight = "self_attn.out_proj", .width = FV_W_D},
-    {.kind = FV_KIND_ADD, .out = "resid_mid", .in = {"resid_pre", "attn.out"}},
-    {.kind = FV_KIND_LAYERNORM, .out = "mlp.in", .in = {"resid_mid"}, .weight = "layer_norm2"},
-    {.kind = FV_KIND_LINEAR, .out = "mlp.pre", .in = {"mlp.in"}, .weight = "mlp.fc1", .width = FV_W_F},
-    {.kind = FV_KIND_ACT, .out = "mlp.post", .in = {"mlp.pre"}},
-    {.kind = FV_KIND_LINEAR, .out = "mlp.out", .in = {"mlp.post"}, .weight = "mlp.fc2", .width = FV_W_D},
-    {.kind = FV_KIND_ADD, .out = "resid_post", .in = {"resid_mid", "mlp.out"}},
-    {.kind = FV_KIND_END}};
-
-static const fv_template vision_after[] = {
-    {.kind = FV_KIND_LAYERNORM, .out = "final", .in = {"resid_pre"}, .weight = "post_layernorm"},
-    {.kind = FV_KIND_END}};
+#include "model/clip_parts.h"
 
 /* SELECT takes the rows of the picture: all but the class row, or all. */
 #define PROJECTOR(SELECT)                                            \
@@ -186,50 +146,35 @@ static const fv_rename renames[] = {{"model.vision_tower.vision_model.", "vision
                                     {"lm_head.", "language_model.lm_head."},
                                     {NULL, NULL}};
 
-#define HF "transformers"
-#define LANGUAGE_ALIASES(PATH)                                                                                        \
-  {PATH "layers.{}", "language", "resid_post", HF}, {PATH "layers.{}.input_layernorm", "language", "attn.in", HF},    \
-      {PATH "layers.{}.self_attn", "language", "attn.out", HF},                                                       \
-      {PATH "layers.{}.self_attn.q_proj", "language", "attn.q", HF},                                                  \
-      {PATH "layers.{}.self_attn.k_proj", "language", "attn.k", HF},                                                  \
-      {PATH "layers.{}.self_attn.v_proj", "language", "attn.v", HF},                                                  \
-      {PATH "layers.{}.self_attn.o_proj", "language", "attn.out", HF},                                                \
-      {PATH "layers.{}.post_attention_layernorm", "language", "mlp.in", HF},                                          \
-      {PATH "layers.{}.mlp.gate_proj", "language", "mlp.pre", HF},                                                    \
-      {PATH "layers.{}.mlp.up_proj", "language", "mlp.up", HF},                                                       \
-      {PATH "layers.{}.mlp.down_proj", "language", "mlp.out", HF}, {PATH "layers.{}.mlp", "language", "mlp.out", HF}, \
-  {                                                                                                                   \
-    PATH "norm", "language", "final", HF                                                                              \
+#define LANGUAGE_ALIASES(PATH)                                                  \
+  {PATH "layers.{}", "language", "resid_post", FV_HF},                          \
+      {PATH "layers.{}.input_layernorm", "language", "attn.in", FV_HF},         \
+      {PATH "layers.{}.self_attn", "language", "attn.out", FV_HF},              \
+      {PATH "layers.{}.self_attn.q_proj", "language", "attn.q", FV_HF},         \
+      {PATH "layers.{}.self_attn.k_proj", "language", "attn.k", FV_HF},         \
+      {PATH "layers.{}.self_attn.v_proj", "language", "attn.v", FV_HF},         \
+      {PATH "layers.{}.self_attn.o_proj", "language", "attn.out", FV_HF},       \
+      {PATH "layers.{}.post_attention_layernorm", "language", "mlp.in", FV_HF}, \
+      {PATH "layers.{}.mlp.gate_proj", "language", "mlp.pre", FV_HF},           \
+      {PATH "layers.{}.mlp.up_proj", "language", "mlp.up", FV_HF},              \
+      {PATH "layers.{}.mlp.down_proj", "language", "mlp.out", FV_HF},           \
+      {PATH "layers.{}.mlp", "language", "mlp.out", FV_HF}, {                   \
+    PATH "norm", "language", "final", FV_HF                                     \
   }
-#define VISION_ALIASES(PATH)                                                                                  \
-  {PATH "embeddings.patch_embedding", "vision", "patches", HF}, {PATH "pre_layrnorm", "vision", "embed", HF}, \
-      {PATH "encoder.layers.{}", "vision", "resid_post", HF},                                                 \
-      {PATH "encoder.layers.{}.layer_norm1", "vision", "attn.in", HF},                                        \
-      {PATH "encoder.layers.{}.self_attn.q_proj", "vision", "attn.q", HF},                                    \
-      {PATH "encoder.layers.{}.self_attn.k_proj", "vision", "attn.k", HF},                                    \
-      {PATH "encoder.layers.{}.self_attn.v_proj", "vision", "attn.v", HF},                                    \
-      {PATH "encoder.layers.{}.self_attn.out_proj", "vision", "attn.out", HF},                                \
-      {PATH "encoder.layers.{}.self_attn", "vision", "attn.out", HF},                                         \
-      {PATH "encoder.layers.{}.layer_norm2", "vision", "mlp.in", HF},                                         \
-      {PATH "encoder.layers.{}.mlp.fc1", "vision", "mlp.pre", HF},                                            \
-      {PATH "encoder.layers.{}.mlp.fc2", "vision", "mlp.out", HF}, {                                          \
-    PATH "encoder.layers.{}.mlp", "vision", "mlp.out", HF                                                     \
-  }
-
 static const fv_alias aliases[] = {LANGUAGE_ALIASES("language_model.model."),
                                    LANGUAGE_ALIASES("model.language_model."),
-                                   VISION_ALIASES("vision_tower.vision_model."),
-                                   VISION_ALIASES("model.vision_tower.vision_model."),
-                                   {"multi_modal_projector", "projector", "mlp.out", HF},
-                                   {"multi_modal_projector.linear_1", "projector", "mlp.pre", HF},
-                                   {"multi_modal_projector.act", "projector", "mlp.post", HF},
-                                   {"multi_modal_projector.linear_2", "projector", "mlp.out", HF},
-                                   {"model.multi_modal_projector", "projector", "mlp.out", HF},
-                                   {"model.multi_modal_projector.linear_1", "projector", "mlp.pre", HF},
-                                   {"model.multi_modal_projector.act", "projector", "mlp.post", HF},
-                                   {"model.multi_modal_projector.linear_2", "projector", "mlp.out", HF},
-                                   {"language_model.lm_head", "head", "logits", HF},
-                                   {"lm_head", "head", "logits", HF},
+                                   FV_CLIP_VISION_ALIASES("vision_tower.vision_model."),
+                                   FV_CLIP_VISION_ALIASES("model.vision_tower.vision_model."),
+                                   {"multi_modal_projector", "projector", "mlp.out", FV_HF},
+                                   {"multi_modal_projector.linear_1", "projector", "mlp.pre", FV_HF},
+                                   {"multi_modal_projector.act", "projector", "mlp.post", FV_HF},
+                                   {"multi_modal_projector.linear_2", "projector", "mlp.out", FV_HF},
+                                   {"model.multi_modal_projector", "projector", "mlp.out", FV_HF},
+                                   {"model.multi_modal_projector.linear_1", "projector", "mlp.pre", FV_HF},
+                                   {"model.multi_modal_projector.act", "projector", "mlp.post", FV_HF},
+                                   {"model.multi_modal_projector.linear_2", "projector", "mlp.out", FV_HF},
+                                   {"language_model.lm_head", "head", "logits", FV_HF},
+                                   {"lm_head", "head", "logits", FV_HF},
                                    {"language.{}.block_input", "language", "resid_pre", "pyvene"},
                                    {"language.{}.block_output", "language", "resid_post", "pyvene"},
                                    {"language.{}.mlp_output", "language", "mlp.out", "pyvene"},
@@ -244,41 +189,8 @@ static const fv_prompt_form forms[] = {{"<|user|>", "<|user|>\n<image>", "<|end|
 
 enum { VISION, PROJECTOR, LANGUAGE, HEAD, NSTACKS };
 
-static fv_status vision_config(const json_t *c, const char *where, fv_description *d, fv_error *err) {
-  fv_stack_description *s = &d->stacks[VISION];
-  *s = (fv_stack_description){.name = "vision",
-                              .prefix = "model.vision_tower.vision_model.",
-                              .block_prefix = "model.vision_tower.vision_model.encoder.layers.{}.",
-                              .before = vision_before,
-                              .block = vision_block,
-                              .after = vision_after};
-  /* A configuration without vision_config means the tower of LLaVA-1.5; one with it, CLIP's defaults. */
-  bool given = c != NULL;
-  const char *type;
-  fv_status st;
-  if ((st = fv_json_string(c, "model_type", "clip_vision_model", where, &type, err))) return st;
-  if (strcmp(type, "clip_vision_model") != 0)
-    return fv_fail(err, FV_EUNSUPPORTED, "%s: the vision tower \"%s\" is not supported; clip_vision_model is", where,
-                   type);
-  if ((st = fv_json_int(c, "hidden_size", given ? 768 : 1024, 1, 1 << 16, where, &s->D, err)) ||
-      (st = fv_json_int(c, "intermediate_size", given ? 3072 : 4096, 1, 1 << 20, where, &s->F, err)) ||
-      (st = fv_json_int(c, "num_hidden_layers", given ? 12 : 24, 1, 1024, where, &s->layers, err)) ||
-      (st = fv_json_int(c, "num_attention_heads", given ? 12 : 16, 1, 1 << 12, where, &s->H, err)) ||
-      (st = fv_json_int(c, "image_size", given ? 224 : 336, 1, 1 << 14, where, &d->image, err)) ||
-      (st = fv_json_int(c, "patch_size", given ? 32 : 14, 1, 1 << 14, where, &d->patch, err)) ||
-      (st = fv_json_int(c, "num_channels", 3, 3, 3, where, &d->channels, err)) ||
-      (st = fv_config_eps(c, 1e-5, where, &s->eps, err)) ||
-      (st = fv_config_act(c, "quick_gelu", where, &s->act, err)) || (st = fv_config_heads(s, where, err)))
-    return st;
-  if (d->patch > d->image)
-    return fv_fail(err, FV_EFORMAT, "%s: vision patch_size %lld is larger than image_size %lld", where,
-                   (long long)d->patch, (long long)d->image);
-  int64_t side = d->image / d->patch;
-  s->KV = s->H;
-  s->Dh = s->D / s->H;
-  s->rows = side * side + 1;
-  return FV_OK;
-}
+/* A configuration without vision_config means the tower of LLaVA-1.5; one with it, CLIP's defaults. */
+static const fv_clip_size llava_tower = {.D = 1024, .F = 4096, .layers = 24, .H = 16, .image = 336, .patch = 14};
 
 /* vision_feature_layer: k >= 0 is the state before block k, counted from the end below 0; a list of one is the same. */
 static fv_status feature_layer(const json_t *c, const char *where, fv_stack_description *vision, fv_error *err) {
@@ -420,7 +332,10 @@ static fv_status describe(const json_t *config, const char *where, fv_descriptio
                     .max_new = 200};
   fv_status st;
   if ((st = fv_json_object(config, "vision_config", where, &vision, err)) ||
-      (st = fv_json_object(config, "text_config", where, &text, err)) || (st = vision_config(vision, where, d, err)) ||
+      (st = fv_json_object(config, "text_config", where, &text, err)) ||
+      (st = fv_clip_vision(vision, where, "model.vision_tower.vision_model.",
+                           "model.vision_tower.vision_model.encoder.layers.{}.", vision ? &fv_clip_tower : &llava_tower,
+                           d, &d->stacks[VISION], err)) ||
       (st = feature_layer(config, where, &d->stacks[VISION], err)) ||
       (st = language_config(text, where, d, task, err)) || (st = projector_config(config, where, d, err)) ||
       (st = fv_config_eos(config, where, task, err)) ||

@@ -59,9 +59,14 @@ static fv_status set_ids(fv_input *in, int space, int32_t *ids, int64_t count, f
   const fv_space *s = &m->plan->spaces[space];
   in->texts[space].ids = ids;
   in->texts[space].count = count;
-  if (s->limit > 0 && count > s->limit)
-    return fv_fail(err, FV_ESHAPE, "the text has %lld tokens; %s has positions for %lld", (long long)count, s->name,
-                   (long long)s->limit);
+  for (int64_t i = 0; s->limit > 0 && i < count;) {
+    fv_span text = fv_input_text_rows(in, space, i);
+    int64_t n = (text.hi < count ? text.hi : count) - i;
+    if (n > s->limit)
+      return fv_fail(err, FV_ESHAPE, "the text has %lld tokens; %s has positions for %lld", (long long)n, s->name,
+                     (long long)s->limit);
+    i += n;
+  }
   int64_t V = 0;
   for (int i = 0; i < m->plan->nsteps; i++)
     if (m->plan->steps[i].kind == FV_KIND_TOKENS && m->plan->steps[i].space == space)
@@ -143,18 +148,21 @@ static fv_status pad(fv_input *in, int64_t rows, fv_error *err) {
   return st;
 }
 
-static fv_status load_text(fv_input *in, const fv_input_options *o, fv_error *err) {
-  const fv_model *m = in->model;
-  const char *text = o->question ? o->question : o->prompt;
-  bool question = o->question != NULL, picture = o->image != NULL;
-  size_t bad, n = strlen(text);
-  if (!fv_utf8_valid(text, n, &bad))
+static fv_status check_question(const char *text, fv_error *err) {
+  size_t bad;
+  if (!fv_utf8_valid(text, strlen(text), &bad))
     return fv_fail(err, FV_EFORMAT, "the question is not valid UTF-8: byte %zu starts no character", bad);
   if (text[strspn(text, " \t\r\n")] == '\0') return fv_fail(err, FV_EFORMAT, "the question is empty");
-  if (!(in->text = question ? put_in_form(m, text) : fv_strdup(text))) return fv_fail(err, FV_ENOMEM, "no memory");
-  text = in->text, n = strlen(text);
+  return FV_OK;
+}
+
+static fv_status load_text(fv_input *in, const char *text, const fv_input_options *o, fv_error *err) {
+  const fv_model *m = in->model;
+  fv_status st = check_question(text, err);
+  if (st) return st;
+  if (!(in->text = o->question ? put_in_form(m, text) : fv_strdup(text))) return fv_fail(err, FV_ENOMEM, "no memory");
   fv_encoding e = {0};
-  fv_status st = fv_tokenizer_encode(m->tokenizer, text, n, true, &e, err);
+  st = fv_tokenizer_encode(m->tokenizer, in->text, strlen(in->text), true, &e, err);
   if (st) return st;
   fv_text *t = &in->texts[m->question_space];
   t->first = e.first, t->last = e.last;
@@ -162,9 +170,65 @@ static fv_status load_text(fv_input *in, const fv_input_options *o, fv_error *er
   if (m->question_space == m->answer_space)
     for (int i = 0; i < m->task.nstart && i < count; i++) e.ids[i] = m->task.start[i];
   t->ids = e.ids, t->count = count;
-  if (m->plan->spaces[m->question_space].spliced >= 0 && (st = splice_picture(in, picture, err))) return st;
+  if (m->plan->spaces[m->question_space].spliced >= 0 && (st = splice_picture(in, o->image != NULL, err))) return st;
   if ((st = pad(in, o->pad_rows, err))) return st;
   return set_ids(in, m->question_space, t->ids, t->count, err);
+}
+
+/* The row of ids[0..n-1] that stands for the text. */
+static int64_t standing_row(const fv_task *task, const int32_t *ids, int64_t n) {
+  int64_t at = 0;
+  for (int64_t i = 0; i < n && task->pool == FV_POOL_FIRST; i++)
+    if (ids[i] == task->pool_id) return i;
+  for (int64_t i = 1; i < n && task->pool == FV_POOL_HIGHEST; i++)
+    if (ids[i] > ids[at]) at = i;
+  return at;
+}
+
+/* One more text behind those that are there. */
+static fv_status append_text(fv_input *in, const char *said, fv_error *err) {
+  const fv_model *m = in->model;
+  fv_text *t = &in->texts[m->question_space];
+  fv_encoding e = {0};
+  size_t before = in->text ? strlen(in->text) + 1 : 0, k = (size_t)t->ntexts;
+  fv_status st = check_question(said, err);
+  if (!st) st = fv_tokenizer_encode(m->tokenizer, said, strlen(said), true, &e, err);
+  if (!st && e.count == 0) st = fv_fail(err, FV_EFORMAT, "the text \"%s\" has no tokens", said);
+  if (st) return fv_encoding_release(&e), st;
+  char *text = in->text ? fv_format("%s\n%s", in->text, said) : fv_strdup(said);
+  if (text) free(in->text), in->text = text;
+  size_t rows = (size_t)t->count + e.count, had = (size_t)t->count;
+  size_t room[3] = {had, had, had};
+  if ((in->texts_said[k] = fv_strdup(said))) in->nsaid = (int64_t)k + 1;
+  bool good = text && in->texts_said[k] && fv_grow(&t->ids, &room[0], rows, sizeof *t->ids) &&
+              fv_grow(&t->first, &room[1], rows, sizeof *t->first) &&
+              fv_grow(&t->last, &room[2], rows, sizeof *t->last);
+  for (size_t i = 0; good && i < e.count; i++) {
+    bool added = e.first[i] < 0;
+    t->ids[had + i] = e.ids[i];
+    t->first[had + i] = added ? -1 : e.first[i] + (int64_t)before;
+    t->last[had + i] = added ? -1 : e.last[i] + (int64_t)before;
+  }
+  if (good) {
+    t->stands[k] = t->count + standing_row(&m->task, e.ids, (int64_t)e.count);
+    t->count = (int64_t)rows, t->ntexts++, t->start[k + 1] = t->count;
+  }
+  fv_encoding_release(&e);
+  return good ? FV_OK : fv_fail(err, FV_ENOMEM, "no memory for %zu rows", rows);
+}
+
+static fv_status load_texts(fv_input *in, const char *const *said, size_t n, int64_t pad_rows, fv_error *err) {
+  fv_text *t = &in->texts[in->model->question_space];
+  t->start = fv_alloc(n + 1, sizeof *t->start), t->stands = fv_alloc(n, sizeof *t->stands);
+  in->texts_said = fv_alloc(n, sizeof *in->texts_said);
+  if (!t->start || !t->stands || !in->texts_said) return fv_fail(err, FV_ENOMEM, "no memory");
+  for (size_t i = 0; i < n; i++) {
+    fv_status st = append_text(in, said[i], err);
+    if (!st) continue;
+    return n > 1 ? fv_fail_prefix(err, st, "text %zu", i) : st;
+  }
+  fv_status st = pad(in, pad_rows, err);
+  return st ? st : set_ids(in, in->model->question_space, t->ids, t->count, err);
 }
 
 /* The ids that the answer stack starts with, where they are not those of a text. */
@@ -178,16 +242,24 @@ static fv_status load_start(fv_input *in, fv_error *err) {
 }
 
 fv_status fv_input_new(const fv_model *m, const fv_input_options *o, fv_input **out, fv_error *err) {
-  if (o->question && o->prompt) return fv_fail(err, FV_EUSAGE, "a question and a prompt exclude each other");
-  const char *text = o->question ? o->question : o->prompt;
-  if (text && m->question_space < 0)
+  if ((o->question != NULL) + (o->prompt != NULL) + (o->nprompts > 0) > 1)
+    return fv_fail(err, FV_EUSAGE, "a question and a prompt exclude each other");
+  const char *text = o->question ? o->question : o->nprompts == 1 ? o->prompts[0] : o->prompt;
+  if ((text || o->nprompts) && m->question_space < 0)
     return fv_fail(err, FV_EUSAGE, "%s: a %s model reads no text", m->path, m->family->name);
+  bool several = fv_model_several_texts(m);
+  if (o->nprompts > 1 && !several)
+    return fv_fail(err, FV_EUSAGE, "%s: a %s model reads one text, and there are %zu prompts", m->path, m->family->name,
+                   o->nprompts);
   fv_input *in = fv_alloc(1, sizeof *in);
   if (!in || !(in->texts = fv_alloc((size_t)m->plan->nspaces, sizeof *in->texts)))
     return free(in), fv_fail(err, FV_ENOMEM, "no memory");
   in->model = m;
   fv_status st = FV_OK;
-  if (text) st = load_text(in, o, err);
+  if (several && (text || o->nprompts))
+    st = load_texts(in, text ? &text : o->prompts, text ? 1 : o->nprompts, o->pad_rows, err);
+  else if (text)
+    st = load_text(in, text, o, err);
   if (!st && o->image) st = load_picture(in, o, err);
   if (!st && (text || (o->image && m->task.text_optional))) st = load_start(in, err);
   if (st) return fv_input_free(in), st;
@@ -200,7 +272,10 @@ void fv_input_free(fv_input *in) {
   for (int i = 0; i < in->model->plan->nspaces; i++) {
     free(in->texts[i].ids);
     free(in->texts[i].first), free(in->texts[i].last), free(in->texts[i].spliced);
+    free(in->texts[i].start), free(in->texts[i].stands);
   }
+  for (int64_t i = 0; i < in->nsaid; i++) free(in->texts_said[i]);
+  free(in->texts_said);
   free(in->texts);
   free(in->text);
   free(in->pixels);
@@ -216,6 +291,7 @@ int64_t fv_input_space_rows(const fv_input *in, int space) {
       if (s->picks >> i & 1) all &= fv_input_space_rows(in, i) > 0;
     return all;
   }
+  if (s->texts_of >= 0) return in->texts[s->texts_of].ntexts;
   return s->rows == 0 ? in->texts[space].count : in->pixels ? s->rows : 0;
 }
 
@@ -260,6 +336,9 @@ fv_status fv_input_row(const fv_input *in, const char *stack, int64_t row, fv_ro
     const char *piece = m->tokenizer ? fv_tokenizer_piece(m->tokenizer, out->id) : NULL;
     out->piece = piece ? piece : "";
   }
+  fv_span of = fv_input_text_rows(in, space, row);
+  for (int64_t k = 0; t->start && k < t->ntexts; k++)
+    if (t->start[k] == of.lo) out->text = k;
   int64_t side = grid_side(m), patch = fv_input_patch(in, space, row);
   if (patch >= 0)
     snprintf(out->name, sizeof out->name, "image[%lld,%lld]", (long long)(patch / side), (long long)(patch % side));
@@ -280,3 +359,28 @@ const uint8_t *fv_input_picture(const fv_input *in, int64_t *width, int64_t *hei
 
 const char *fv_input_image_sha256(const fv_input *in) { return in->image_sha256; }
 const char *fv_input_text(const fv_input *in) { return in->text ? in->text : ""; }
+int64_t fv_input_texts(const fv_input *in) { return in->nsaid; }
+
+const char *fv_input_piece(const fv_input *in, int32_t id) {
+  if (fv_plan_answers_texts(in->model->plan)) return id >= 0 && id < in->nsaid ? in->texts_said[id] : NULL;
+  return fv_model_piece(in->model, id);
+}
+
+fv_status fv_input_answer_text(const fv_input *in, const int32_t *ids, size_t count, char **text, fv_error *err) {
+  if (!fv_plan_answers_texts(in->model->plan)) return fv_model_answer_text(in->model, ids, count, text, err);
+  const char *said = count > 0 ? fv_input_piece(in, ids[0]) : NULL;
+  *text = fv_strdup(said ? said : "");
+  return *text ? FV_OK : fv_fail(err, FV_ENOMEM, "no memory");
+}
+
+fv_status fv_input_answer_id(const fv_input *in, const char *text, int32_t *id, fv_error *err) {
+  if (!fv_plan_answers_texts(in->model->plan)) return fv_model_answer_id(in->model, text, id, err);
+  for (int64_t i = 0; i < in->nsaid; i++)
+    if (strcmp(in->texts_said[i], text) == 0) return *id = (int32_t)i, FV_OK;
+  char *end = NULL;
+  long v = strncmp(text, "id:", 3) == 0 && text[3] ? strtol(text + 3, &end, 10) : -1;
+  if (!end || *end || v < 0 || v >= in->nsaid)
+    return fv_fail(err, FV_ENOTFOUND, "answer \"%s\" is none of the %lld texts; id:N names one by number from 0", text,
+                   (long long)in->nsaid);
+  return *id = (int32_t)v, FV_OK;
+}

@@ -5,7 +5,7 @@
 #include <pthread.h>
 
 #include "checkpoint/checkpoint.h"
-#include "fovea/input.h"
+#include "fovea/address.h"
 #include "image/image.h"
 #include "image/preprocess.h"
 #include "kernel/kernel.h"
@@ -51,19 +51,23 @@ const fv_tensor *fv_model_find_tensor(const fv_model *model, const char *name);
 /* The tensor of a step's weight (which = 0) or bias (1), following ties; NULL when the kind has none. */
 fv_status fv_model_step_tensor(const fv_model *model, int step, int which, const fv_tensor **out, fv_error *err);
 
-/* The token ids that one row space reads. */
+/* The token ids that one row space reads: of one text, or of several, one behind the other. */
 typedef struct fv_text {
   int32_t *ids;
   int64_t count;
-  int64_t *first, *last; /* byte range in `text` of each token, -1: added by the tokenizer; NULL: no text */
-  int32_t *spliced;      /* the row that stands in the token's place, -1: none; NULL: the space splices nothing */
+  int64_t *first, *last;  /* byte range in `text` of each token, -1: added by the tokenizer; NULL: no text */
+  int64_t ntexts, *start; /* [ntexts + 1] where each text begins, the last is count; NULL: there is one at most */
+  int64_t *stands;        /* [ntexts] the row that stands for each text; NULL: texts are not pooled here */
+  int32_t *spliced;       /* the row that stands in the token's place, -1: none; NULL: the space splices nothing */
 } fv_text;
 
 struct fv_input {
   const fv_model *model;
-  float *pixels;  /* [C, H, W], or NULL */
-  fv_text *texts; /* per row space */
-  char *text;
+  float *pixels;     /* [C, H, W], or NULL */
+  fv_text *texts;    /* per row space */
+  char *text;        /* several are joined by line ends */
+  char **texts_said; /* [nsaid] where the answer is one of them */
+  int64_t nsaid;
   fv_image picture; /* as the model sees it */
   char image_sha256[65];
 };
@@ -77,6 +81,20 @@ int fv_shown(const char *text, size_t n);
 static inline int64_t fv_input_spliced(const fv_input *input, int space, int64_t t) {
   const fv_text *text = &input->texts[space];
   return text->spliced && t < text->count ? text->spliced[t] : -1;
+}
+/* The rows of the text that row t belongs to. Rows behind the last text, which generation makes, belong to it. */
+static inline fv_span fv_input_text_rows(const fv_input *input, int space, int64_t t) {
+  const fv_text *text = &input->texts[space];
+  if (!text->start) return (fv_span){0, INT64_MAX};
+  int64_t lo = 0, hi = text->ntexts;
+  while (hi - lo > 1) {
+    int64_t mid = (lo + hi) / 2;
+    if (text->start[mid] <= t)
+      lo = mid;
+    else
+      hi = mid;
+  }
+  return (fv_span){text->start[lo], text->start[lo + 1]};
 }
 /* The image patch that a row stands for, or -1. */
 int64_t fv_input_patch(const fv_input *input, int space, int64_t row);

@@ -156,6 +156,7 @@ const char *fv_model_picture_stack(const fv_model *m) {
     if (m->plan->spaces[m->plan->stacks[i].space].patch_row >= 0) return m->plan->stacks[i].name;
   return NULL;
 }
+bool fv_model_several_texts(const fv_model *m) { return fv_plan_answers_texts(m->plan); }
 bool fv_model_text_optional(const fv_model *m) { return m->question_space < 0 || m->task.text_optional; }
 int64_t fv_model_classes(const fv_model *m) { return m->task.nlabels; }
 
@@ -208,6 +209,7 @@ static void site_shape(const fv_model *m, const fv_site *site, char *out, size_t
   const fv_step *s = &m->plan->steps[site->step];
   const fv_space *space = &m->plan->spaces[s->space];
   char T[24] = "T", S[24] = "S";
+  if (space->texts_of >= 0) snprintf(T, sizeof T, "N");
   if (space->rows > 0) snprintf(T, sizeof T, "%lld", (long long)space->rows);
   if (s->kind == FV_KIND_ATTEND) {
     const fv_space *keys = &m->plan->spaces[m->plan->steps[s->in[1]].space];
@@ -218,6 +220,8 @@ static void site_shape(const fv_model *m, const fv_site *site, char *out, size_t
     snprintf(out, n, "%lld x %s x %s", (long long)s->H, T, S);
   else if (s->kind == FV_KIND_PIXELS)
     snprintf(out, n, "%lld x %lld x %lld", (long long)s->channels, (long long)s->image, (long long)s->image);
+  else if (site->step == m->plan->output && fv_plan_answers_texts(m->plan))
+    snprintf(out, n, "%s", T);
   else if (site->step == m->plan->output)
     snprintf(out, n, "%lld", (long long)s->width);
   else if (s->heads > 0)
@@ -257,6 +261,7 @@ const char *fv_model_tokenizer_kind(const fv_model *m) {
 }
 int64_t fv_model_vocabulary(const fv_model *m) { return m->tokenizer ? fv_tokenizer_size(m->tokenizer) : 0; }
 const char *fv_model_piece(const fv_model *m, int32_t id) {
+  if (fv_plan_answers_texts(m->plan)) return NULL;
   if (m->task.labels) return id >= 0 && id < m->task.nlabels ? m->task.labels[id] : NULL;
   return m->tokenizer ? fv_tokenizer_piece(m->tokenizer, id) : NULL;
 }
@@ -301,6 +306,9 @@ static fv_status find_label(const fv_model *m, const char *text, int32_t *id, fv
 fv_status fv_model_answer_id(const fv_model *m, const char *text, int32_t *id, fv_error *err) {
   if (m->plan->output < 0)
     return fv_fail(err, FV_EUSAGE, "answer \"%s\": a %s model gives no answer", text, m->family->name);
+  if (fv_plan_answers_texts(m->plan))
+    return fv_fail(err, FV_EUSAGE, "answer \"%s\": what a %s model answers is one of the texts of its input", text,
+                   m->family->name);
   int64_t V = m->plan->steps[m->plan->output].width;
   if (strncmp(text, "id:", 3) == 0) {
     char *end;

@@ -37,6 +37,7 @@ double fv_step_flops(const fv_plan *p, int step, int64_t S) {
     case FV_KIND_ACT: return 16.0 * w;
     case FV_KIND_ADD:
     case FV_KIND_MUL:
+    case FV_KIND_GAIN:
     case FV_KIND_OFFSET:
     case FV_KIND_POSITION: return w;
     case FV_KIND_UNIT: return 3.0 * w;
@@ -79,7 +80,8 @@ static fv_status check_inputs(const fv_plan *p, int i, fv_error *err) {
     const fv_step *x = &p->steps[s->in[k]];
     bool same_rows = rule == FV_RULE_SAME || ((rule == FV_RULE_ATTEND || rule == FV_RULE_SPLICE) && k == 0);
     if (same_rows && x->space != s->space) return broken(p, i, "it reads rows of another row space one by one", err);
-    bool row_map = rule == FV_RULE_SHIFT || rule == FV_RULE_SKIP || rule == FV_RULE_SPLICE || rule == FV_RULE_PICK;
+    bool row_map = rule == FV_RULE_SHIFT || rule == FV_RULE_SKIP || rule == FV_RULE_SPLICE || rule == FV_RULE_PICK ||
+                   rule == FV_RULE_POOL;
     bool reshapes = s->kind == FV_KIND_LINEAR || s->kind == FV_KIND_DOT;
     if (((!reshapes && rule == FV_RULE_SAME) || row_map) && x->width != s->width)
       return broken(p, i, "its width differs from its input's", err);
@@ -124,13 +126,23 @@ static fv_status check_pick(const fv_plan *p, int i, fv_error *err) {
              : broken(p, i, "it picks a row that need not exist, or not into a row space of one row", err);
 }
 
+/* Rows of a space with one row per text. */
+static fv_status check_texts(const fv_plan *p, int i, fv_error *err) {
+  const fv_step *s = &p->steps[i];
+  int of = p->spaces[s->space].texts_of, from = p->steps[s->in[0]].space;
+  if (of < 0 || !p->spaces[of].texts) return broken(p, i, "its row space has no row per text", err);
+  if (s->kind == FV_KIND_POOL) return from == of ? FV_OK : broken(p, i, "it pools the rows of other texts", err);
+  return s->pick >= 0 && s->pick < p->spaces[from].rows ? FV_OK
+                                                        : broken(p, i, "it spreads a row that need not exist", err);
+}
+
 /* What single kinds ask of their numbers and weights. */
 static fv_status check_kind(const fv_plan *p, int i, fv_error *err) {
   const fv_step *s = &p->steps[i];
   const fv_space *space = &p->spaces[s->space];
   bool linear = s->kind == FV_KIND_LINEAR, norm = s->kind == FV_KIND_LAYERNORM, rms = s->kind == FV_KIND_RMSNORM;
   bool needs_weight = linear || norm || rms || s->kind == FV_KIND_TOKENS || s->kind == FV_KIND_POSITION ||
-                      s->kind == FV_KIND_PREPEND || s->kind == FV_KIND_OFFSET;
+                      s->kind == FV_KIND_PREPEND || s->kind == FV_KIND_OFFSET || s->kind == FV_KIND_GAIN;
   if (needs_weight != (s->weight != NULL) || (s->bias && !linear && !norm) || (norm && !s->bias))
     return broken(p, i, "its weights do not fit its kind", err);
   if (linear && (s->first_row < 0 || s->first_row > s->weight_rows - s->width))
@@ -157,6 +169,7 @@ static fv_status check_kind(const fv_plan *p, int i, fv_error *err) {
   if (s->kind == FV_KIND_DOT && (s->width != 1 || p->steps[s->in[0]].width != p->steps[s->in[1]].width))
     return broken(p, i, "it multiplies rows of different widths", err);
   if (s->kind == FV_KIND_PICK) return check_pick(p, i, err);
+  if (s->kind == FV_KIND_POOL || s->kind == FV_KIND_SPREAD) return check_texts(p, i, err);
   if (s->kind == FV_KIND_PIXELS || s->kind == FV_KIND_PATCHES) return check_picture(p, i, err);
   return s->kind == FV_KIND_ATTEND ? check_attend(p, i, err) : FV_OK;
 }
@@ -192,7 +205,8 @@ fv_status fv_plan_validate(const fv_plan *p, fv_error *err) {
   fv_status st = FV_OK;
   for (int i = 0; i < p->nspaces; i++) {
     const fv_space *s = &p->spaces[i];
-    if (!s->name || s->rows < 0 || s->limit < 0 || (s->generates && (!s->causal || s->rows != 0)))
+    if (!s->name || s->rows < 0 || s->limit < 0 || (s->generates && (!s->causal || s->rows != 0)) ||
+        (s->texts && (!s->causal || s->rows != 0 || s->generates)))
       return fv_fail(err, FV_EINTERNAL, "plan row space %d (%s): its rows make no sense", i, s->name ? s->name : "-");
   }
   for (int i = 0; i < p->nstacks; i++)

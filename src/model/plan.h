@@ -24,7 +24,8 @@ typedef enum fv_rule {
   FV_RULE_SHIFT,  /* row t on row t-1 of the input; row 0 on none */
   FV_RULE_SKIP,   /* row t on row t+1 of the input */
   FV_RULE_SPLICE, /* row t on row t of input 0, or on one row of input 1: the run's token ids say which */
-  FV_RULE_PICK,   /* the one row on row `pick` of the input */
+  FV_RULE_PICK,   /* every row on row `pick` of the input */
+  FV_RULE_POOL,   /* row k on one row of the input, that stands for the run's text k */
   FV_RULE_ATTEND  /* row t on row t of input 0, and on the rows of inputs 1 and 2 that the mask lets it see */
 } fv_rule;
 
@@ -48,6 +49,9 @@ typedef enum fv_rule {
   X(UNIT, "unit", FV_RULE_SAME, 1)       /* x / max(|x|, 1e-12) */                                                  \
   X(DOT, "dot", FV_RULE_SAME, 2)         /* [T, 1] inner product of x[t] and y[t] */                                \
   X(PICK, "pick", FV_RULE_PICK, 1)       /* [1, D] one row, in a row space of its own */                            \
+  X(POOL, "pool", FV_RULE_POOL, 1)       /* [N, D] of each text the row that stands for it */                       \
+  X(SPREAD, "spread", FV_RULE_PICK, 1)   /* [N, D] row `pick` of the input, once per text */                        \
+  X(GAIN, "gain", FV_RULE_SAME, 1)       /* exp(c) x: c the one value of a weight */                                \
   X(COPY, "copy", FV_RULE_SAME, 1)       /* its own site: an edit here is not seen by other readers of the input */ \
   X(ATTEND, "attend", FV_RULE_ATTEND, 3) /* q, k, v -> z; scores and pattern are parts of the step */
 
@@ -82,6 +86,9 @@ typedef struct fv_space {
   int64_t limit;  /* most rows (the position table), or 0 */
   int patch_row;  /* the row of the first image patch; -1: no patches, or (SPLICE) where the token ids say */
   int spliced;    /* the space whose rows are spliced in here, or -1 */
+  bool texts;     /* a run may have several texts here, one behind the other, each with positions of its own and blind
+                     for the others */
+  int texts_of;   /* the space of which this one has a row per text, or -1 */
   uint32_t picks; /* spaces that the one row is picked from: it exists when all of them have rows; 0: no such space */
   bool causal;    /* every attention whose keys lie in this space is causal */
   bool generates; /* greedy decoding appends rows here */
@@ -141,6 +148,10 @@ typedef struct fv_plan {
   int pixels;              /* the PIXELS step, or -1 */
 } fv_plan;
 
+/* Whether the rows of the output are the values to choose among (one per text), not its columns. */
+static inline bool fv_plan_answers_texts(const fv_plan *p) {
+  return p->output >= 0 && p->spaces[p->steps[p->output].space].texts_of >= 0;
+}
 /* Floats of one row of a site: the step's width, or heads x keys for scores and pattern (keys = 0: not known). */
 int64_t fv_plan_row_width(const fv_plan *p, int step, fv_part part, int64_t keys);
 /* Counted floating-point operations of one output row with S key rows (ATTEND). */

@@ -175,6 +175,23 @@ static fv_status add_image(list_parser *p, const fv_input *in, int stack) {
   return FV_OK;
 }
 
+/* text[k]: the rows of one of several texts, special tokens included. */
+static fv_status add_text(list_parser *p, const fv_input *in, int stack) {
+  int space = in->model->plan->stacks[stack].space;
+  const fv_text *t = &in->texts[space];
+  int64_t k = 0, rows = p->limit;
+  p->at++;
+  p->limit = t->start ? t->ntexts : 0;
+  bool good = parse_number(p, &k) && p->at < p->end && *p->at == ']';
+  p->limit = rows;
+  if (!good) return malformed(p, "text[NUMBER]");
+  p->at++;
+  if (!t->start || k < 0 || k >= t->ntexts)
+    return fv_fail(p->err, FV_ENOTFOUND, "%s: there is no text[%lld] among %lld", p->what, (long long)k,
+                   (long long)(t->start ? t->ntexts : 0));
+  return add(p, t->start[k], t->start[k + 1]), FV_OK;
+}
+
 static fv_status add_rows(list_parser *p, const fv_input *in, int stack) {
   const fv_model *m = in->model;
   int space = m->plan->stacks[stack].space;
@@ -188,6 +205,7 @@ static fv_status add_rows(list_parser *p, const fv_input *in, int stack) {
     return add(p, 0, 1), FV_OK;
   }
   if (take_name(p, "text")) {
+    if (p->at < p->end && *p->at == '[') return add_text(p, in, stack);
     if (!t->first)
       return fv_fail(p->err, FV_ENOTFOUND, "%s: %s has no text rows", p->what, m->plan->stacks[stack].name);
     for (int64_t i = 0; i < t->count; i++)
@@ -195,7 +213,7 @@ static fv_status add_rows(list_parser *p, const fv_input *in, int stack) {
     return FV_OK;
   }
   bool number = p->at < p->end && (*p->at == '-' || *p->at == '*' || (*p->at >= '0' && *p->at <= '9'));
-  if (!number) return malformed(p, "rows: 12, -1, 3-7, cls, image, text, last, image[r,c] or \"word\"");
+  if (!number) return malformed(p, "rows: 12, -1, 3-7, cls, image, text, last, image[r,c], text[k] or \"word\"");
   return add_numbers(p);
 }
 

@@ -1,5 +1,5 @@
 /* The other families against transformers, as test_blip.c does for visual question answering, and what is special to
- * each. The reference numbers are made by tools/reference/make_{vit,blip_caption,blip_itm,bert}.py. */
+ * each. The reference numbers are made by tools/reference/make_{vit,blip_caption,blip_itm,bert,clip}.py. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -18,7 +18,8 @@ static const struct {
   size_t sites, answers;
 } checkpoints[] = {{"vit", "shards", 43, 3},          {"vit", "bare", 43, 3},      {"blip_caption", "tied", 104, 8},
                    {"blip_caption", "shards", 95, 8}, {"blip_itm", "zip", 159, 6}, {"blip_itm", "shards", 130, 6},
-                   {"bert", "shards", 38, 0},         {"bert", "legacy", 38, 0}};
+                   {"bert", "shards", 38, 0},         {"bert", "legacy", 38, 0},   {"clip", "zip", 132, 6},
+                   {"clip", "shards", 132, 6}};
 enum { NCHECKPOINTS = sizeof checkpoints / sizeof *checkpoints };
 
 static void open_checkpoint(const char *family, const char *name, fv_vectors *v) {

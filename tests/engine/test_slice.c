@@ -52,13 +52,19 @@ static void each_input(walk *k, int step, int run, int64_t t, visit_fn fn, bool 
       return;
     }
     case FV_RULE_PICK: fn(k, s->in[0], run, s->pick, any); return;
+    case FV_RULE_POOL: {
+      const fv_input *in = k->w->runs[run].input;
+      fn(k, s->in[0], run, in->texts[k->p->spaces[s->space].texts_of].stands[t], any);
+      return;
+    }
     case FV_RULE_ALL:
       for (int64_t r = 0; r < rows_of(k, s->in[0], run); r++) fn(k, s->in[0], run, r, any);
       return;
-    case FV_RULE_ATTEND:
+    case FV_RULE_ATTEND: {
+      fv_span seen = fv_step_sees(s, k->w->runs[run].input, t, rows_of(k, s->in[1], run));
       fn(k, s->in[0], run, t, any);
-      for (int64_t r = fv_step_sees(s, t, 0).lo; r < fv_step_sees(s, t, rows_of(k, s->in[1], run)).hi; r++)
-        fn(k, s->in[1], run, r, any), fn(k, s->in[2], run, r, any);
+      for (int64_t r = seen.lo; r < seen.hi; r++) fn(k, s->in[1], run, r, any), fn(k, s->in[2], run, r, any);
+    }
   }
 }
 

@@ -49,6 +49,10 @@ fv_input *vectors_input(const fv_vectors *v, const json_t *one) {
   fv_input_options o;
   fv_input_defaults(&o);
   o.image = image, o.question = json_string_value(json_object_get(one, "question"));
+  const json_t *prompts = json_object_get(one, "prompts");
+  const char *said[16];
+  for (size_t i = 0; i < json_array_size(prompts) && i < 16; i++)
+    said[i] = json_string_value(json_array_get(prompts, i)), o.prompts = said, o.nprompts = i + 1;
   OK(fv_input_new(v->model, &o, &in, ERR));
   free(image);
   return in;

@@ -44,7 +44,7 @@ class Sites(Instrumented):
 
     @torch.no_grad()
     def run(self, pixels, ids, edit=None):
-        self.edit, self.seen = edit, {}
+        self.edit, self.seen, self.family.running = edit, {}, ids
         if pixels is not None:
             pixels = self._at("vision.pixels", pixels)
         with self._installed():
@@ -56,7 +56,7 @@ class Sites(Instrumented):
 class Family:
     """name, script, stacks (for random addresses), same (names of one state), and the methods below."""
 
-    same = SAME
+    same, chooser = SAME, Chooser
     tokenizer = processor = None
 
     def __init__(self, folder, dtype=torch.float32):
@@ -84,10 +84,10 @@ class Family:
     def piece(self, i):
         return self.tokenizer.convert_ids_to_tokens(i)
 
-    def top(self, logits, n=10):
+    def top(self, logits, n=10, text=None):
         prob = torch.softmax(logits.double(), 0)
         values, index = torch.sort(logits, descending=True, stable=True)
-        return [{"id": i, "piece": self.piece(i), "logit": v, "prob": prob[i].item()}
+        return [{"id": i, "piece": text[i] if isinstance(text, list) else self.piece(i), "logit": v, "prob": prob[i].item()}
                 for i, v in zip(index[:n].tolist(), values[:n].tolist())]
 
 
@@ -122,9 +122,10 @@ def write_case(family, folder, name, image, text, patterns):
     seen = family.sites.run(pixels, ids)
     kept = {k: v.contiguous() for k, v in seen.items() if matches(k, patterns)}
     save_file(kept, folder / f"{name}.safetensors")
-    entry = {"name": name, "image": image and image.name, "question": text, "tensors": f"{name}.safetensors"}
+    asked = {"prompts": text} if isinstance(text, list) else {"question": text}
+    entry = {"name": name, "image": image and image.name, **asked, "tensors": f"{name}.safetensors"}
     rows = family.rows(ids)
-    if "contrast.cosine" in seen:
+    if "contrast.cosine" in seen and not isinstance(text, list):
         entry["cosine"] = seen["contrast.cosine"].item()
     if rows is not None:
         entry["ids"] = rows
@@ -132,7 +133,7 @@ def write_case(family, folder, name, image, text, patterns):
     answer = family.answer(pixels, ids)
     if answer is not None:
         entry["answer"], entry["margin"] = answer
-        entry["top"] = family.top(family.target(seen))
+        entry["top"] = family.top(family.target(seen), text=text)
     return entry, seen
 
 
@@ -184,7 +185,7 @@ def write_family(kind, models, write_model, images, texts, pairs, good=lambda en
             raise SystemExit(f"{name}: no seed gives useful answers")
         made = write_cases(out, f"make_{kind.name}.py", entries, kind.name)
         items, tensors, logits, attempts = write_interventions(family, out, pairs, runs, 1000 + number, args.interventions,
-                                                               lambda *given: Chooser(*given, kind.stacks),
+                                                               lambda *given: kind.chooser(*given, kind.stacks),
                                                                lambda text, layers: written(text, layers, kind.same),
                                                                family.target)
         site, edit = double_errors(lambda dtype: kind(folder, dtype), pairs, runs, items, tensors, logits, inputs)

@@ -315,7 +315,7 @@ def written(text, layers, same=SAME):
     stack, *rest = address.split(".")
     if rest == ["embed"]:
         return {f"{stack}.0.resid_pre"}
-    if rest == ["final"]:
+    if len(rest) == 1:
         return {address}
     site = ".".join(rest[1:])
     one = [int(rest[0])] if rest[0].isdigit() else range(layers[stack])
