@@ -4,6 +4,7 @@
 
 #include "fovea/address.h"
 #include "fovea/answer.h"
+#include "fovea/attend.h"
 #include "fovea/circuit.h"
 #include "fovea/data.h"
 #include "fovea/input.h"

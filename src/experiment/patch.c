@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "experiment/answer_rows.h"
 #include "experiment/sweep.h"
 #include "model/loaded.h"
 
@@ -62,32 +63,6 @@ static fv_status prepare(const fv_model *model, const fv_patch_options *o, fv_sw
   return st;
 }
 
-/* The token behind a run of pieces makes it the beginning of a longer word. */
-static bool continues_word(const fv_model *m, const fv_text *t, int64_t row) {
-  const char *piece = row < t->count ? fv_tokenizer_piece(m->tokenizer, t->ids[row]) : NULL;
-  return piece && strncmp(piece, "##", 2) == 0;
-}
-
-/* The last row of the first run of the answer's ids in the question. */
-static fv_status find_answer_row(const fv_sweep *s, const char *answer, int64_t *row, fv_error *err) {
-  const fv_model *m = s->model;
-  *row = -1;
-  if (m->question_space < 0 || !m->tokenizer || m->task.labels || fv_plan_answers_texts(m->plan)) return FV_OK;
-  const fv_text *t = &s->clean_input->texts[m->question_space];
-  fv_encoding e = {0};
-  const int32_t *ids = &s->correct;
-  int64_t n = 1;
-  if (answer && strncmp(answer, "id:", 3) != 0) {
-    fv_status st = fv_tokenizer_encode(m->tokenizer, answer, strlen(answer), false, &e, err);
-    if (st) return st;
-    ids = e.ids, n = (int64_t)e.count;
-  }
-  for (int64_t i = 0; i + n <= t->count && *row < 0; i++)
-    if (memcmp(t->ids + i, ids, (size_t)n * sizeof *ids) == 0 && !continues_word(m, t, i + n)) *row = i + n - 1;
-  fv_encoding_release(&e);
-  return FV_OK;
-}
-
 static char *piece_text(const fv_sweep *s, int32_t id) {
   const char *piece = fv_input_piece(s->clean_input, id);
   return fv_strdup(piece ? piece : "");
@@ -108,7 +83,8 @@ static fv_status describe(const fv_sweep *s, const fv_patch_options *o, fv_patch
   r->undefined = count_undefined(s);
   r->clean_answer = piece_text(s, s->top), r->correct = piece_text(s, s->correct);
   if (!r->clean_answer || !r->correct) return fv_fail(err, FV_ENOMEM, "no memory");
-  return find_answer_row(s, o->correct, &r->answer_row, err);
+  int64_t first;
+  return fv_answer_rows(s->clean_input, o->correct, s->correct, &first, &r->answer_row, err);
 }
 
 fv_status fv_patch(const fv_model *model, const fv_patch_options *options, fv_sink sink, const fv_progress *progress,
