@@ -1,8 +1,8 @@
 /* The vector kernels of one instruction set, as a table of functions on single rows and single attention tasks.
  *
- * rows_isa.c and attend_isa.c are compiled once per instruction set; FV_ISA is the suffix of their symbols. Each
- * function is pure: it reads its arguments and writes its output, and its arithmetic depends only on the row's width.
- * Tables are constant data; threads may share them.
+ * rows_isa.c, attend_isa.c and stream_isa.c are compiled once per instruction set; FV_ISA is the suffix of their
+ * symbols. Each function is pure: it reads its arguments and writes its output, and its arithmetic depends only on the
+ * row's width. Tables are constant data; threads may share them.
  */
 #ifndef FOVEA_KERNEL_ISA_TABLE_H
 #define FOVEA_KERNEL_ISA_TABLE_H
@@ -23,6 +23,33 @@ typedef struct fv_attend_task {
   float scale;
 } fv_attend_task;
 
+/* A panel of weights as they lie in the file, N rows of K numbers, on its way into a packed layout: the number of
+ * output n and column k goes to to[n / block * block_step + n % block + k * column_step]. */
+typedef struct fv_pack_task {
+  fv_weight_type type;
+  const uint8_t *w;
+  int64_t N, K;
+  int64_t block, block_step, column_step;
+  float *to;
+} fv_pack_task;
+
+/* The most rows that are multiplied with weights as they lie in the file. */
+#define FV_FEW_ROWS 64
+
+/* A product of a few rows with N rows of weights: y[m * y_step + n]. The columns are cut into blocks of `chain`; a
+ * block's products are added up one after the other with fused operations, then the blocks' sums in order, then the
+ * bias. */
+typedef struct fv_few_task {
+  fv_weight_type type;
+  const uint8_t *w;
+  int64_t N, K, chain;
+  int64_t rows; /* at most FV_FEW_ROWS */
+  const float *const *x;
+  const float *bias;
+  float *y;
+  int64_t y_step;
+} fv_few_task;
+
 typedef struct fv_kernel_table {
   void (*act[FV_ACT_COUNT])(int64_t W, const float *x, float *y);
   void (*layernorm)(int64_t D, float eps, const float *g, const float *b, const float *x, float *y);
@@ -32,6 +59,8 @@ typedef struct fv_kernel_table {
   void (*rope)(int64_t H, int64_t Dh, int64_t rot, const float *cos, const float *sin, const float *x, float *y);
   /* scratch: fv_attend_task_bytes(Dh, max_S) bytes, aligned to 64 */
   void (*attend)(const fv_attend_task *task, void *scratch);
+  void (*pack)(const fv_pack_task *task);
+  void (*few)(const fv_few_task *task);
 } fv_kernel_table;
 
 #define FV_ISA_JOIN2(name, isa) name##_##isa
@@ -49,6 +78,8 @@ typedef struct fv_kernel_table {
 #ifdef FV_ISA
 extern const fv_kernel_table FV_ISA_NAME(fv_kernel_table);
 void FV_ISA_NAME(fv_attend_task_run)(const fv_attend_task *task, void *scratch);
+void FV_ISA_NAME(fv_pack_task_run)(const fv_pack_task *task);
+void FV_ISA_NAME(fv_few_task_run)(const fv_few_task *task);
 #else
 #define FV_ISA_DECLARE(suffix, name) extern const fv_kernel_table fv_kernel_table_##suffix;
 FV_ISA_MAP(FV_ISA_DECLARE)

@@ -40,19 +40,29 @@ int fv_kernels_threads(const fv_kernels *k);
  * bias     [N] f32 or NULL
  * Errors: FV_ESHAPE, FV_ENOMEM, FV_EINTERNAL. */
 typedef struct fv_linear fv_linear;
+/* How a weight lies in memory: little-endian, of any alignment. */
+typedef enum fv_weight_type { FV_WEIGHT_F32, FV_WEIGHT_F16, FV_WEIGHT_BF16 } fv_weight_type;
 fv_status fv_linear_pack(fv_kernels *k, int64_t N, int64_t K, const float *w, const float *bias, fv_linear **out,
                          fv_error *err);
+/* The same layer read from where its weights lie, each time it is used: nothing is packed, and rows get the same bits.
+ *
+ * w        [N, K] numbers of the type, row-major; must outlive the layer
+ * Errors: as fv_linear_pack. Weights are not looked at: see fv_linear_rows. */
+fv_status fv_linear_stream(fv_kernels *k, int64_t N, int64_t K, fv_weight_type type, const void *w, const float *bias,
+                           fv_linear **out, fv_error *err);
 void fv_linear_free(fv_linear *l);
-/* The memory that the packed layer holds. */
+/* The memory that the layer holds: packed weights and bias. */
 size_t fv_linear_bytes(const fv_linear *l);
 
 /* x        n pointers to K floats; rows that follow each other in memory are read in place, others are gathered
  * y        [n, N] f32, must not overlap any x
- * scratch  fv_linear_scratch(k, K) bytes (or for a larger K), independent of n
- * Errors: FV_ENOMEM, FV_EINTERNAL. Cost: 2 n N K flops. */
+ * scratch  fv_linear_scratch(k, K) bytes (or for a larger K), independent of n; fv_linear_stream_scratch when streamed
+ * Errors: FV_ENOMEM, FV_EINTERNAL; FV_ENONFINITE when a streamed weight is NaN or infinite. Cost: 2 n N K flops; a
+ * streamed layer is read once for every 512 rows. */
 fv_status fv_linear_rows(fv_kernels *k, const fv_linear *l, int64_t n, const float *const *x, float *y, void *scratch,
                          fv_error *err);
 size_t fv_linear_scratch(const fv_kernels *k, int64_t max_K);
+size_t fv_linear_stream_scratch(const fv_kernels *k, int64_t max_K);
 
 /* Row operations: x (a, b) are n pointers to rows, y is [n, W] contiguous; a row of y may be exactly the row it is
  * computed from, and must not overlap others. Non-finite inputs give what IEEE arithmetic gives: NaN stays NaN. */

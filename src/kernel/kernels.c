@@ -37,6 +37,7 @@ fv_status fv_kernels_force_isa(fv_kernels *k, const char *isa, fv_error *err) {
   for (size_t i = 0; i < sizeof ISAS / sizeof *ISAS; i++) {
     if (isa && strcmp(isa, ISAS[i].name) != 0) continue;
     if (!isa_runs(ISAS[i].name)) continue;
+    fv_matmul_free_all(k); /* they were checked with the other instruction set */
     k->isa = ISAS[i].name;
     k->table = ISAS[i].table;
     return FV_OK;

@@ -22,6 +22,7 @@ struct fv_kernels {
   pthread_mutex_t lock;
   fv_matmul_family *families; /* guarded by lock */
   uint64_t forbidden;         /* tests: bit i set = treat row tile number i as if it had failed its check */
+  bool no_direct, no_few;     /* tests: as if packing straight from the file, or few-row products, gave other bits */
   char library[160];
 };
 

@@ -223,7 +223,7 @@ static dnnl_status_t family_layout(fv_kernels *k, fv_matmul_family *f) {
 }
 
 /* Numbers in [-0.5, 0.5) without structure: their products round, so that another order of summation shows. */
-static void check_numbers(float *to, int64_t n, uint32_t seed) {
+void fv_matmul_numbers(float *to, int64_t n, uint32_t seed) {
   for (int64_t i = 0; i < n; i++) {
     seed = seed * 1664525u + 1013904223u;
     to[i] = (float)(seed >> 8) / 16777216.0f - 0.5f;
@@ -242,9 +242,9 @@ static dnnl_status_t family_check_data(fv_kernels *k, fv_matmul_family *f) {
   f->check_ref = fv_alloc_aligned((size_t)f->checks * N, sizeof(float));
   dnnl_status_t s = dnnl_out_of_memory;
   if (plain && f->check_w && f->check_b && f->check_x && f->check_y && f->check_rows && f->check_ref) {
-    check_numbers(plain, f->N * f->K, 1);
-    check_numbers(f->check_b, f->N, 2);
-    check_numbers(f->check_rows, f->checks * f->K, 3);
+    fv_matmul_numbers(plain, f->N * f->K, 1);
+    fv_matmul_numbers(f->check_b, f->N, 2);
+    fv_matmul_numbers(f->check_rows, f->checks * f->K, 3);
     s = fv_matmul_pack(k, f, plain, f->check_w);
   }
   free(plain);

@@ -30,6 +30,14 @@ typedef struct fv_matmul_tile {
   dn_md x, y, scratch;
 } fv_matmul_tile;
 
+/* How weights get from the file into a product (stream.c); found out when a layer is first streamed. */
+typedef struct fv_matmul_stream {
+  bool tried;
+  bool direct; /* pack tasks with these numbers give what fv_matmul_pack gives */
+  int64_t block, block_step, column_step;
+  int64_t chain; /* few-row tasks with this number give the family's reference bits; 0: none does */
+} fv_matmul_stream;
+
 struct fv_matmul_family {
   fv_matmul_family *next;
   int64_t N, K;
@@ -42,6 +50,7 @@ struct fv_matmul_family {
   /* The check: a packed panel, a bias, some rows, a tile of one of them, its result, and their reference results. */
   int64_t checks;
   float *check_w, *check_b, *check_rows, *check_x, *check_y, *check_ref;
+  fv_matmul_stream stream;
 };
 
 /* How a block of rows is cut: `full` tiles of size `tile`, then the tiles of `rest`, the last of which may hold fewer
@@ -73,6 +82,15 @@ dnnl_status_t fv_matmul_run(fv_matmul_runner *r, const fv_matmul_tile *tile, dnn
 
 /* Packs one panel, rows of K floats one after the other, into `to`. */
 dnnl_status_t fv_matmul_pack(const fv_kernels *k, const fv_matmul_family *f, const float *w, float *to);
+
+/* Rows of the check's weights, rows and bias, in a fixed order without structure. */
+void fv_matmul_numbers(float *to, int64_t n, uint32_t seed);
+
+/* stream.c: fills f->stream, once. */
+fv_status fv_matmul_stream_ready(fv_kernels *k, fv_matmul_family *f, fv_error *err);
+/* Packs one panel of a checkpoint's numbers; plain has room for [N, K] floats, and is used where `direct` is not. */
+dnnl_status_t fv_matmul_pack_stored(const fv_kernels *k, const fv_matmul_family *f, fv_weight_type type,
+                                    const uint8_t *w, float *plain, float *to);
 
 /* oneDNN asks OpenMP for the number of threads when a primitive is made and run; here it must always find one. Returns
  * what to give back to fv_matmul_threads_restore. */

@@ -95,4 +95,6 @@ const fv_kernel_table FV_ISA_NAME(fv_kernel_table) = {
     .mul = row_mul,
     .rope = row_rope,
     .attend = FV_ISA_NAME(fv_attend_task_run),
+    .pack = FV_ISA_NAME(fv_pack_task_run),
+    .few = FV_ISA_NAME(fv_few_task_run),
 };
