@@ -41,7 +41,10 @@ static const option options[] = {
     {"rng", CHOICE, AT(rng), "STREAM", "torch (default) or numpy", 0, "torch|numpy"},
     {"threads", INTEGER, AT(threads), "N", "threads (default: all cores)", 1, NULL},
     {"memory", SIZE, AT(memory), "SIZE",
-     "memory for activations, as 800M or 2G (default: three quarters of what is free)", 0, NULL},
+     "memory for weights and activations, as 800M or 2G; larger weights are streamed (default: three quarters of what "
+     "is "
+     "free)",
+     0, NULL},
     {"compute", CHOICE, AT(compute), "TYPE", "arithmetic: f32", 0, "f32|bf16"},
     {"check", PERCENT, AT(check), "PERCENT", "recompute that share of the runs alone and compare the bits", 0, NULL},
     {"dry-run", FLAG, AT(dry_run), NULL, "say what would be computed, and how long it would take", 0, NULL},

@@ -80,7 +80,7 @@ fv_status session_open(cli_session *s) {
     return fv_fail(&s->err, FV_EUSAGE, "--threads %lld: that is too many", (long long)a->threads);
   if (a->memory == 0) a->memory = free_memory() / 4 * 3;
   fv_status st = find_model(s);
-  fv_model_options o = {.threads = (int)a->threads};
+  fv_model_options o = {.threads = (int)a->threads, .memory = a->memory};
   if (!st) st = fv_model_open(s->path, &o, &s->model, &s->err);
   if (st) return st;
   if ((a->prompts.count > 1 || a->from_prompts.count > 1) && !fv_model_several_texts(s->model))
@@ -205,6 +205,7 @@ void print_cost(cli_session *s, const fv_cost *c) {
     json_num(&j, "full_flops", c->full_flops);
     json_int(&j, "memory", (int64_t)c->memory);
     json_int(&j, "weights", (int64_t)c->weights);
+    json_int(&j, "streamed", (int64_t)c->streamed);
     json_num(&j, "seconds", seconds);
     json_end(&j, '}');
     return;
@@ -215,6 +216,12 @@ void print_cost(cli_session *s, const fv_cost *c) {
   fprintf(s->out, "operations    %.4g Gflop (every run alone: %.4g, %.1f times as many)\n", c->flops / 1e9,
           c->full_flops / 1e9, c->full_flops / c->flops);
   fprintf(s->out, "activations   %.1f MiB at most\n", (double)c->memory / 1048576.0);
-  fprintf(s->out, "weights       %.1f MiB packed\n", (double)c->weights / 1048576.0);
+  if (fv_model_streamed(s->model))
+    fprintf(s->out,
+            "weights       %.1f MiB read from the files; packed they would take %.1f MiB, of %.1f MiB allowed\n",
+            (double)c->streamed / 1048576.0, (double)fv_model_weight_bytes(s->model) / 1048576.0,
+            (double)s->args->memory / 1048576.0);
+  else
+    fprintf(s->out, "weights       %.1f MiB packed\n", (double)c->weights / 1048576.0);
   fprintf(s->out, "time          %.2g s predicted (%.0f Gflop/s measured)\n", seconds, machine.matmul / 1e9);
 }

@@ -32,7 +32,7 @@ typedef struct fv_wave fv_wave;
 typedef enum fv_rng_stream { FV_STREAM_TORCH, FV_STREAM_NUMPY } fv_rng_stream;
 
 typedef struct fv_wave_options {
-  size_t memory;  /* bytes for activations; the wave is split to fit. 0: no limit */
+  size_t memory;  /* bytes for activations; the wave is split to fit. 0: no limit but the model's */
   bool in_order;  /* edits of one run may write the same element: list order counts */
   bool generate;  /* fv_wave_generate will be called: keys and values of the runs with a readout are kept */
   bool generated; /* edits reach the rows that generation appends, too */
@@ -93,7 +93,8 @@ typedef struct fv_cost {
   double flops;
   double full_flops; /* the same runs computed one by one from their inputs */
   size_t memory;     /* peak bytes of activations */
-  size_t weights;    /* bytes of packed weights that will be needed */
+  size_t weights;    /* bytes of weights that will be held in memory */
+  size_t streamed;   /* bytes of weights that the passes read from the files, all together; 0: the weights are packed */
 } fv_cost;
 /* Of a wave that generates, ask before computing it. */
 fv_status fv_wave_cost(fv_wave *wave, fv_cost *out, fv_error *err);

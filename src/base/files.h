@@ -22,6 +22,9 @@ fv_status fv_map_open(const char *path, fv_map *out, fv_error *err);
 void fv_map_close(fv_map *map);
 /* Tells the kernel that these bytes of the map are not needed now; they are read again from the file when touched. */
 void fv_map_drop(const fv_map *map, const void *data, size_t bytes);
+/* Tells the kernel that these bytes of the map will be needed soon. Costs little when they are in memory: a page of
+ * each few megabytes is looked at. */
+void fv_map_prefetch(const fv_map *map, const void *data, size_t bytes);
 
 /* The whole file, NUL-terminated (the NUL not counted). A file over max_bytes is FV_EFORMAT. Release with free(). */
 fv_status fv_file_read(const char *path, size_t max_bytes, char **out, size_t *size, fv_error *err);

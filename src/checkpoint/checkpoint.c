@@ -289,13 +289,21 @@ fv_status fv_checkpoint_sha256(const fv_checkpoint *c, char hex[65], fv_error *e
   return st;
 }
 
-void fv_checkpoint_drop(const fv_checkpoint *c, const fv_tensor *t) {
+static const fv_map *map_of(const fv_checkpoint *c, const fv_tensor *t) {
   for (size_t i = 0; i < c->file_count; i++) {
     const fv_map *map = &c->files[i].map;
     uintptr_t lo = (uintptr_t)map->data, at = (uintptr_t)t->data;
-    if (map->data && at >= lo && at - lo < map->size) {
-      fv_map_drop(map, t->data, t->bytes);
-      return;
-    }
+    if (map->data && at >= lo && at - lo < map->size) return map;
   }
+  return NULL;
+}
+
+void fv_checkpoint_drop(const fv_checkpoint *c, const fv_tensor *t) {
+  const fv_map *map = map_of(c, t);
+  if (map) fv_map_drop(map, t->data, t->bytes);
+}
+
+void fv_checkpoint_prefetch(const fv_checkpoint *c, const fv_tensor *t, size_t first, size_t bytes) {
+  const fv_map *map = map_of(c, t);
+  if (map) fv_map_prefetch(map, t->data + first, bytes);
 }

@@ -91,6 +91,8 @@ fv_status fv_tensor_read_f32(const fv_tensor *t, int64_t first, int64_t n, float
 const float *fv_tensor_f32(const fv_tensor *t);
 /* Lets the kernel forget the tensor's pages, which were packed elsewhere; touched again they are read from the file. */
 void fv_checkpoint_drop(const fv_checkpoint *c, const fv_tensor *t);
+/* Lets the kernel read ahead `bytes` of the tensor from byte `first` on. */
+void fv_checkpoint_prefetch(const fv_checkpoint *c, const fv_tensor *t, size_t first, size_t bytes);
 
 /* The shape as text, e.g. "[768,3,16,16]"; always ends within `size` bytes. */
 void fv_shape_text(int rank, const int64_t *shape, char *text, size_t size);

@@ -207,6 +207,18 @@ static fv_status pass_prepare(fv_pass *p, fv_error *err) {
   return fv_attention_prepare(p, err);
 }
 
+/* Streamed weights of the coming steps are asked for from the disk while this one computes. `next` is the first step
+ * that has not been asked for, `ahead` the bytes asked for and not used. */
+static void prefetch(const fv_wave *w, int step, int *next, size_t *ahead) {
+  const size_t enough = (size_t)256 << 20;
+  for (; *next < w->model->plan->nsteps && (*next <= step || *ahead < enough); ++*next) {
+    if (w->slots[*next].computed == 0) continue;
+    fv_model_prefetch(w->model, *next);
+    *ahead += fv_model_stored_bytes(w->model, *next);
+  }
+  if (w->slots[step].computed > 0) *ahead -= fv_model_stored_bytes(w->model, step);
+}
+
 static double step_cost(const fv_wave *w, int step) {
   const fv_plan *plan = w->model->plan;
   int64_t S = plan->steps[step].kind == FV_KIND_ATTEND ? 64 * w->words[plan->steps[plan->steps[step].in[1]].space] : 0;
@@ -220,6 +232,8 @@ fv_status fv_compute(fv_wave *w, int first, int last, const fv_progress *progres
   fv_pass pass = {.w = w, .first = first, .last = last};
   if (!needed) return fv_fail(err, FV_ENOMEM, "no memory");
   double total = 0.0, at = 0.0;
+  int next = 0;
+  size_t ahead = 0;
   for (int s = 0; s < nsteps; s++) needed[s] = w->slots[s].computed > 0, total += step_cost(w, s);
   fv_status st = fv_model_bind((fv_model *)(uintptr_t)w->model, needed, err);
   free(needed);
@@ -228,6 +242,7 @@ fv_status fv_compute(fv_wave *w, int first, int last, const fv_progress *progres
   for (int s = 0; s < nsteps && !st; s++) w->slots[s].data = (float *)(void *)(w->memory + w->slots[s].offset);
   if (!st) st = pass_prepare(&pass, err);
   for (int s = 0; s < nsteps && !st; s++) {
+    if (w->model->streamed) prefetch(w, s, &next, &ahead);
     st = compute_step(&pass, s, err);
     at += step_cost(w, s);
     if (!st && progress && progress->fn && w->slots[s].rows > 0 &&

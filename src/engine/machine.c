@@ -69,7 +69,9 @@ fv_status fv_machine_measure(const fv_model *m, double seconds, fv_machine *out,
 }
 
 /* Large products dominate; attention, norms and activations take about as long again as a quarter of them. Packing
- * reads every weight and writes it twice. */
+ * reads every weight and writes it twice; streamed weights are read from the file cache, a thread at a time in each
+ * panel. */
 double fv_machine_predict(const fv_machine *machine, const fv_cost *cost) {
-  return 1.35 * cost->flops / machine->matmul + 6.0 * (double)cost->weights / machine->memory + 0.01;
+  return 1.35 * cost->flops / machine->matmul +
+         (6.0 * (double)cost->weights + 2.0 * (double)cost->streamed) / machine->memory + 0.01;
 }

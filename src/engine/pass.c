@@ -6,16 +6,26 @@
 #include "base/bytes.h"
 #include "engine/wave_inside.h"
 
+/* What the wave's activations may take: its own limit, and what the model's limit leaves besides packed weights. */
+static size_t activation_limit(const fv_wave *w) {
+  const fv_model *m = w->model;
+  size_t own = w->options.memory, left = m->memory;
+  if (m->memory && !m->streamed) left -= m->weight_bytes;
+  if (w->outer || left == 0) return own; /* of a wave that continues another: its one row a run is not in the way */
+  return own && own < left ? own : left;
+}
+
 /* The largest number of reads from `first` on whose pass fits the memory; lays that pass out. */
 static fv_status fit(fv_wave *w, int first, int *last, fv_error *err) {
+  size_t limit = activation_limit(w);
   for (int n = w->nreads - first;; n = (n + 1) / 2) {
     size_t peak;
     fv_status st = fv_layout(w, first, first + n, &peak, err);
     if (st) return st;
-    if (!w->options.memory || peak <= w->options.memory) return w->memory_size = peak, *last = first + n, FV_OK;
+    if (!limit || peak <= limit) return w->memory_size = peak, *last = first + n, FV_OK;
     if (n == 1 || w->options.generate)
       return fv_fail(err, FV_ENOMEM, "%s needs %zu MiB of activations and may use %zu MiB; raise --memory",
-                     n == 1 ? "one run" : "the wave", (peak >> 20) + 1, w->options.memory >> 20);
+                     n == 1 ? "one run" : "the wave", (peak >> 20) + 1, limit >> 20);
   }
 }
 
@@ -84,10 +94,9 @@ static double full_flops(const fv_wave *w, const bool *used, int run) {
   return flops;
 }
 
-static size_t step_weights(const fv_model *m, int step) {
+static size_t held_weights(const fv_model *m, int step) {
   const fv_step *s = &m->plan->steps[step];
-  if (s->kind == FV_KIND_LINEAR) return (size_t)(s->width * (m->plan->steps[s->in[0]].width + 1)) * sizeof(float);
-  return (s->kind == FV_KIND_LAYERNORM ? 2u : s->kind == FV_KIND_RMSNORM ? 1u : 0u) * (size_t)s->width * sizeof(float);
+  return m->streamed && s->kind == FV_KIND_LINEAR ? (size_t)s->width * sizeof(float) : fv_model_step_bytes(m, step);
 }
 
 fv_status fv_wave_cost(fv_wave *w, fv_cost *out, fv_error *err) {
@@ -102,7 +111,8 @@ fv_status fv_wave_cost(fv_wave *w, fv_cost *out, fv_error *err) {
     for (int s = 0; s < nsteps && !st; s++) {
       out->rows += w->slots[s].computed;
       out->flops += slot_flops(w, s);
-      if (w->slots[s].computed > 0 && !used[s]) used[s] = true, out->weights += step_weights(w->model, s);
+      if (w->slots[s].computed > 0 && !used[s]) used[s] = true, out->weights += held_weights(w->model, s);
+      if (w->slots[s].computed > 0) out->streamed += fv_model_stored_bytes(w->model, s);
     }
     if (!st && w->memory_size > out->memory) out->memory = w->memory_size;
     out->parts++;

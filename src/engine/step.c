@@ -8,7 +8,7 @@ size_t fv_step_scratch(const fv_model *m) {
   int64_t K = 1;
   for (int i = 0; i < m->plan->nsteps; i++)
     if (m->plan->steps[i].width > K && m->plan->steps[i].kind != FV_KIND_PIXELS) K = m->plan->steps[i].width;
-  return fv_linear_scratch(m->kernels, K);
+  return m->streamed ? fv_linear_stream_scratch(m->kernels, K) : fv_linear_scratch(m->kernels, K);
 }
 
 /* One patch as a row: channel, then row, then column, as a convolution kernel is stored. */
@@ -61,7 +61,10 @@ fv_status fv_step_compute(const fv_step_job *j, fv_error *err) {
   const fv_bound *b = &m->bound[j->step];
   size_t bytes = (size_t)s->width * sizeof(float);
   switch (s->kind) {
-    case FV_KIND_LINEAR: return fv_linear_rows(m->kernels, b->linear, j->n, j->in[0], j->y, j->scratch, err);
+    case FV_KIND_LINEAR: {
+      fv_status st = fv_linear_rows(m->kernels, b->linear, j->n, j->in[0], j->y, j->scratch, err);
+      return st == FV_ENONFINITE ? fv_model_weight_error(m, j->step, err) : st;
+    }
     case FV_KIND_LAYERNORM:
       fv_layernorm_rows(m->kernels, j->n, s->width, s->eps, b->gain, b->offset, j->in[0], j->y);
       return FV_OK;

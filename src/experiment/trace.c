@@ -153,6 +153,7 @@ static void add_cost(fv_cost *sum, const fv_cost *one) {
   sum->flops += one->flops, sum->full_flops += one->full_flops;
   if (one->memory > sum->memory) sum->memory = one->memory;
   if (one->weights > sum->weights) sum->weights = one->weights;
+  sum->streamed += one->streamed;
 }
 
 fv_status fv_trace(const fv_model *model, const fv_trace_options *options, fv_sink sink, const fv_progress *progress,

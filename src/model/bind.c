@@ -1,4 +1,4 @@
-/* Weights: from tensors of the checkpoint to what the kernels read, packed once per model. */
+/* Weights: from tensors of the checkpoint to what the kernels read, packed once per model, or streamed. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -106,13 +106,72 @@ static fv_status view_floats(const fv_tensor *t, int64_t first, int64_t count, c
   return st;
 }
 
+size_t fv_model_step_bytes(const fv_model *m, int step) {
+  const fv_step *s = &m->plan->steps[step];
+  if (s->kind == FV_KIND_LINEAR) return (size_t)(s->width * (m->plan->steps[s->in[0]].width + 1)) * sizeof(float);
+  return (s->kind == FV_KIND_LAYERNORM ? 2u : s->kind == FV_KIND_RMSNORM ? 1u : 0u) * (size_t)s->width * sizeof(float);
+}
+
+/* The part of its tensor that a linear step reads, in bytes. */
+static void stored_range(const fv_model *m, const fv_step *s, const fv_tensor *w, size_t *first, size_t *bytes) {
+  size_t row = (size_t)m->plan->steps[s->in[0]].width * fv_dtype_size(w->dtype);
+  *first = (size_t)s->first_row * row;
+  *bytes = (size_t)s->width * row;
+}
+
+size_t fv_model_stored_bytes(const fv_model *m, int step) {
+  const fv_tensor *w = NULL;
+  size_t first = 0, bytes = 0;
+  if (m->streamed && m->plan->steps[step].kind == FV_KIND_LINEAR && !fv_model_step_tensor(m, step, 0, &w, NULL) && w)
+    stored_range(m, &m->plan->steps[step], w, &first, &bytes);
+  return bytes;
+}
+
+void fv_model_prefetch(const fv_model *m, int step) {
+  const fv_bound *b = &m->bound[step];
+  size_t first, bytes;
+  if (m->plan->steps[step].kind != FV_KIND_LINEAR || !b->table) return;
+  stored_range(m, &m->plan->steps[step], b->table, &first, &bytes);
+  fv_checkpoint_prefetch(m->checkpoint, b->table, first, bytes);
+}
+
+fv_status fv_model_weight_error(const fv_model *m, int step, fv_error *err) {
+  enum { PIECE = 4096 };
+  float piece[PIECE];
+  const fv_step *s = &m->plan->steps[step];
+  const fv_tensor *t = m->bound[step].table;
+  int64_t K = m->plan->steps[s->in[0]].width, first = s->first_row * K, count = s->width * K;
+  for (int64_t i = 0; i < count; i += PIECE) {
+    fv_status st = fv_tensor_read_f32(t, first + i, count - i < PIECE ? count - i : PIECE, piece, err);
+    if (st) return st;
+  }
+  return fv_fail(err, FV_EIO, "%s: tensor %s changed while it was read", t->file, t->name);
+}
+
+static fv_status stream_linear(fv_model *m, const fv_step *s, fv_bound *b, const fv_tensor *w, const float *offsets,
+                               fv_error *err) {
+  fv_weight_type type = w->dtype == FV_DTYPE_F16    ? FV_WEIGHT_F16
+                        : w->dtype == FV_DTYPE_BF16 ? FV_WEIGHT_BF16
+                                                    : FV_WEIGHT_F32;
+  size_t first, bytes;
+  stored_range(m, s, w, &first, &bytes);
+  b->table = w;
+  return fv_linear_stream(m->kernels, s->width, m->plan->steps[s->in[0]].width, type, w->data + first, offsets,
+                          &b->linear, err);
+}
+
 static fv_status bind_linear(fv_model *m, const fv_step *s, fv_bound *b, const fv_tensor *w, const fv_tensor *bias,
                              fv_error *err) {
   int64_t K = m->plan->steps[s->in[0]].width, N = s->width;
   const float *weights;
   float *copy = NULL, *offsets = NULL;
-  fv_status st = view_floats(w, s->first_row * K, N * K, &weights, &copy, err);
-  if (!st && bias) st = read_floats(bias, s->first_row, N, &offsets, err);
+  fv_status st = bias ? read_floats(bias, s->first_row, N, &offsets, err) : FV_OK;
+  if (m->streamed) {
+    if (!st) st = stream_linear(m, s, b, w, offsets, err);
+    free(offsets);
+    return st;
+  }
+  if (!st) st = view_floats(w, s->first_row * K, N * K, &weights, &copy, err);
   if (!st) st = fv_linear_pack(m->kernels, N, K, weights, offsets, &b->linear, err);
   free(copy);
   free(offsets);

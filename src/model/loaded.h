@@ -18,7 +18,7 @@ typedef struct fv_bound {
   fv_linear *linear;      /* LINEAR */
   float *gain, *offset;   /* LAYERNORM: [width] each; RMSNORM: gain */
   float *rows;            /* PREPEND: [width]; POSITION: [limit, width] */
-  const fv_tensor *table; /* TOKENS: rows widened when they are read */
+  const fv_tensor *table; /* TOKENS: rows widened when they are read; a streamed LINEAR: its weights */
 } fv_bound;
 
 /* Rotary tables of a stack, [limit, rope.width / 2] each; NULL until a step needs them. */
@@ -42,10 +42,21 @@ struct fv_model {
   pthread_mutex_t lock; /* guards bound[] while weights are packed */
   fv_bound *bound;      /* per step */
   fv_rope_table *ropes; /* per stack */
+  size_t memory;        /* bytes for weights and activations, 0: no limit */
+  size_t weight_bytes;  /* of all linear layers, packed */
+  bool streamed;        /* linear layers read the checkpoint each time */
 };
 
 /* Reads and packs the weights of the steps marked in `need`; those already ready are left alone. Thread-safe. */
 fv_status fv_model_bind(fv_model *model, const bool *need, fv_error *err);
+/* Bytes that the packed weights of a step take; of a LINEAR step also where the model streams them. */
+size_t fv_model_step_bytes(const fv_model *model, int step);
+/* Bytes that a streamed LINEAR step reads from its file; 0 for every other step. */
+size_t fv_model_stored_bytes(const fv_model *model, int step);
+/* Lets the kernel read ahead what a bound, streamed step will read. */
+void fv_model_prefetch(const fv_model *model, int step);
+/* The error of a streamed step with a weight that is NaN or infinite, which is looked for and named. */
+fv_status fv_model_weight_error(const fv_model *model, int step, fv_error *err);
 /* A tensor by its name, or by one of those that other releases gave it; NULL when absent. */
 const fv_tensor *fv_model_find_tensor(const fv_model *model, const char *name);
 /* The tensor of a step's weight (which = 0) or bias (1), following ties; NULL when the kind has none. */
