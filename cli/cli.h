@@ -26,7 +26,7 @@ typedef struct cli_args {
   bool exif;
   /* output */
   bool json;
-  const char *csv, *npz, *plot, *save, *show;
+  const char *csv, *npz, *plot, *save, *show, *out;
   /* engine */
   int64_t seed, threads;
   const char *rng, *compute;
@@ -79,7 +79,7 @@ typedef struct cli_command {
 } cli_command;
 
 extern const cli_command command_info, command_ask, command_tokens, command_trace, command_patch, command_edit,
-    command_verify, command_bench, command_help;
+    command_verify, command_bench, command_report, command_help;
 const cli_command *command_at(int i); /* NULL behind the last */
 const cli_command *command_find(const char *name);
 

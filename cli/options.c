@@ -36,6 +36,7 @@ static const option options[] = {
     {"npz", TEXT, AT(npz), "FILE", "write the scores as NumPy arrays under ROME's names", 0, NULL},
     {"plot", TEXT, AT(plot), "FILE", "draw the heat map: .png, .svg or .pdf", 0, NULL},
     {"save", TEXT, AT(save), "FILE", "write what --read names as safetensors, float32", 0, NULL},
+    {"out", TEXT, AT(out), "FILE", "where to write the page", 0, NULL},
     {"show", CHOICE, AT(show), "WHEN", "draw in the terminal: auto (default), always or never", 0, "auto|always|never"},
     {"seed", INTEGER, AT(seed), "N", "seed of the random stream (default 0)", INT64_MIN, NULL},
     {"rng", CHOICE, AT(rng), "STREAM", "torch (default) or numpy", 0, "torch|numpy"},

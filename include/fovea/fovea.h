@@ -13,6 +13,7 @@
 #include "fovea/patch.h"
 #include "fovea/plot.h"
 #include "fovea/progress.h"
+#include "fovea/report.h"
 #include "fovea/statistics.h"
 #include "fovea/status.h"
 #include "fovea/store.h"

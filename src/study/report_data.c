@@ -1,0 +1,177 @@
+#include "study/report_data.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+
+/* More groups than this are not a grouping. */
+enum { GROUPS_MAX = 12 };
+
+void fv_report_defaults(fv_report_options *options) {
+  *options = (fv_report_options){.listed = 5000, .pictures = 200, .maps = 200, .numbers = 600000, .side = 112};
+}
+
+void fv_report_release(fv_report *r) {
+  for (size_t i = 0; i < r->nsamples; i++) fv_report_kept_release(&r->samples[i].kept);
+  free(r->facts), free(r->sweeps), free(r->checks), free(r->samples), free(r->groups), free(r->pending);
+  fv_report_maps_release(&r->maps);
+  fv_text_pool_release(&r->strings);
+  *r = (fv_report){0};
+}
+
+/* Replaces each of these texts by the pool's copy. */
+static fv_status keep_texts(fv_report *r, const char **texts[], size_t n, fv_error *err) {
+  fv_status st = FV_OK;
+  for (size_t i = 0; i < n && !st; i++) st = fv_text_pool_add(&r->strings, *texts[i], texts[i], err);
+  return st;
+}
+#define KEEP_TEXTS(r, err, ...) \
+  keep_texts(r, (const char **[]){__VA_ARGS__}, sizeof((const char **[]){__VA_ARGS__}) / sizeof(const char **), err)
+
+fv_status fv_report_add_fact(fv_report *r, const char *name, const char *value, fv_error *err) {
+  fv_report_fact fact = {name, value};
+  fv_status st = KEEP_TEXTS(r, err, &fact.name, &fact.value);
+  if (st || !value || !*value) return st;
+  if (!fv_grow(&r->facts, &r->facts_capacity, r->nfacts + 1, sizeof fact)) return fv_fail(err, FV_ENOMEM, "no memory");
+  r->facts[r->nfacts++] = fact;
+  return FV_OK;
+}
+
+fv_status fv_report_add_sweep(fv_report *r, const char *name, const char *kind, const char *spec, fv_error *err) {
+  fv_report_sweep sweep = {name, kind, spec};
+  fv_status st = KEEP_TEXTS(r, err, &sweep.name, &sweep.kind, &sweep.spec);
+  if (st) return st;
+  if (!fv_grow(&r->sweeps, &r->sweeps_capacity, r->nsweeps + 1, sizeof sweep))
+    return fv_fail(err, FV_ENOMEM, "no memory");
+  r->sweeps[r->nsweeps++] = sweep;
+  return FV_OK;
+}
+
+fv_status fv_report_add_check(fv_report *r, const fv_report_check *check, fv_error *err) {
+  fv_report_check c = *check;
+  fv_status st = KEEP_TEXTS(r, err, &c.name, &c.sweep, &c.what, &c.spec, &c.created);
+  if (st) return st;
+  if (!fv_grow(&r->checks, &r->checks_capacity, r->nchecks + 1, sizeof c)) return fv_fail(err, FV_ENOMEM, "no memory");
+  r->checks[r->nchecks++] = c;
+  return FV_OK;
+}
+
+static fv_status group_index(fv_report *r, const char *group, int64_t *out, fv_error *err) {
+  *out = -1;
+  if (!group || !*group) return FV_OK;
+  for (size_t i = 0; i < r->ngroups; i++)
+    if (r->groups[i] == group) return *out = (int64_t)i, FV_OK;
+  if (!fv_grow(&r->groups, &r->groups_capacity, r->ngroups + 1, sizeof *r->groups))
+    return fv_fail(err, FV_ENOMEM, "no memory");
+  r->groups[r->ngroups] = group;
+  *out = (int64_t)r->ngroups++;
+  return FV_OK;
+}
+
+fv_status fv_report_add_sample(fv_report *r, const fv_report_sample *sample, fv_error *err) {
+  fv_report_sample s = *sample;
+  fv_status st =
+      KEEP_TEXTS(r, err, &s.name, &s.status, &s.reason, &s.group, &s.label, &s.image, &s.corrupt_image, &s.image_sha256,
+                 &s.corrupt_image_sha256, &s.question, &s.corrupt_question, &s.correct, &s.incorrect, &s.answer);
+  if (!st) st = group_index(r, s.group, &s.group_index, err);
+  if (st) return st;
+  s.clean_prob = s.corrupt_prob = s.clean_logit_diff = s.corrupt_logit_diff = NAN;
+  if (!fv_grow(&r->samples, &r->samples_capacity, r->nsamples + 1, sizeof s))
+    return fv_fail(err, FV_ENOMEM, "no memory for %zu samples", r->nsamples + 1);
+  r->samples[r->nsamples++] = s;
+  return FV_OK;
+}
+
+static bool is_done(const fv_report_sample *s) { return s->status && strcmp(s->status, "done") == 0; }
+
+void fv_report_choose(fv_report *r, int64_t rows) {
+  int64_t done = 0, kept = 0;
+  for (size_t i = 0; i < r->nsamples; i++) done += is_done(&r->samples[i]);
+  /* effect or prob, and logit_diff, which a sample brings beside it */
+  int64_t each = done > 0 ? 3 * (rows / done + 1) : 1, limit = r->options.numbers / each;
+  if (limit > r->options.maps) limit = r->options.maps;
+  if (limit < 1 && done == 1 && r->options.maps > 0) limit = 1;
+  for (size_t i = 0; i < r->nsamples && kept < limit && (int64_t)i < r->options.listed; i++)
+    if (is_done(&r->samples[i])) r->samples[i].keep = true, kept++;
+  if (r->ngroups < 2 || r->ngroups > GROUPS_MAX) r->ngroups = 0;
+}
+
+/* ---- rows ---- */
+
+static bool reads_question(const fv_report *r, const char *stack) {
+  if (!stack) return false;
+  if (r->question_stack) return strcmp(stack, r->question_stack) == 0;
+  return strcmp(stack, "vision") != 0 && strcmp(stack, "text_decoder") != 0 && strcmp(stack, "projector") != 0;
+}
+
+/* A corrupted picture has another name in every sample, which is no reason for another map. */
+static const char *corruption_name(const fv_report *r, const char *corrupt) {
+  if (!corrupt || r->whole_corruptions) return corrupt;
+  if (strncmp(corrupt, "image:", 6) == 0) return "image";
+  return strncmp(corrupt, "question:", 9) == 0 ? "question" : corrupt;
+}
+
+static bool same_name(const char *a, const char *b) { return a && b ? strcmp(a, b) == 0 : a == b; }
+
+/* Samples come in the order in which they were announced, so the search starts where it ended. */
+static fv_report_sample *find_sample(fv_report *r, const char *name) {
+  for (size_t i = 0; i < r->nsamples; i++) {
+    size_t at = (r->cursor + i) % r->nsamples;
+    if (same_name(r->samples[at].name, name)) return &r->samples[r->cursor = at];
+  }
+  return NULL;
+}
+
+/* How many rows the stack of row i has, as far as the sample's rows show. */
+static int64_t stack_rows(const fv_report *r, size_t i) {
+  int64_t rows = 1;
+  for (size_t k = 0; k < r->npending; k++)
+    if (r->pending[k].row >= rows && r->pending[k].stack == r->pending[i].stack) rows = r->pending[k].row + 1;
+  return rows;
+}
+
+static fv_status flush(fv_report *r, size_t sweep, fv_error *err) {
+  fv_report_sample *s = r->npending ? find_sample(r, r->pending_sample) : NULL;
+  if (r->npending && !s)
+    return fv_fail(err, FV_EFORMAT, "the results name a sample \"%s\" that the list of samples does not have",
+                   r->pending_sample ? r->pending_sample : "");
+  const char *stack = NULL;
+  int64_t rows = -1;
+  fv_status st = FV_OK;
+  for (size_t i = 0; i < r->npending && !st; i++) {
+    const fv_row *row = &r->pending[i];
+    if (rows < 0 || row->stack != stack) rows = stack_rows(r, i), stack = row->stack;
+    if (isnan(s->clean_prob)) s->clean_prob = row->clean_prob, s->corrupt_prob = row->corrupt_prob;
+    if (isnan(s->clean_logit_diff))
+      s->clean_logit_diff = row->clean_logit_diff, s->corrupt_logit_diff = row->corrupt_logit_diff;
+    fv_report_row at = {.sweep = (int64_t)sweep,
+                        .sample = s - r->samples,
+                        .group = r->ngroups ? s->group_index : -1,
+                        .rows = rows,
+                        .answer_row = s->answer_row >= 0 && row->row == s->answer_row && reads_question(r, row->stack),
+                        .corrupt = corruption_name(r, row->corrupt),
+                        .row = row};
+    st = fv_text_pool_add(&r->strings, at.corrupt, &at.corrupt, err);
+    if (!st) st = fv_report_maps_add(&r->maps, &at, s->keep ? &s->kept : NULL, err);
+  }
+  r->npending = 0;
+  return st;
+}
+
+fv_status fv_report_feed(fv_report *r, size_t sweep, const fv_row *row, fv_error *err) {
+  fv_status st = FV_OK;
+  if (r->npending > 0 && (!row || !same_name(r->pending_sample, row->sample))) st = flush(r, sweep, err);
+  if (st || !row) return st;
+  fv_row kept = *row;
+  st = KEEP_TEXTS(r, err, &kept.sample, &kept.corrupt, &kept.stack, &kept.site, &kept.piece, &kept.op);
+  if (st) return st;
+  if (!fv_grow(&r->pending, &r->pending_capacity, r->npending + 1, sizeof kept))
+    return fv_fail(err, FV_ENOMEM, "no memory for %zu rows of a sample", r->npending + 1);
+  r->pending_sample = kept.sample;
+  r->pending[r->npending++] = kept;
+  r->rows++;
+  return FV_OK;
+}

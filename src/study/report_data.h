@@ -1,0 +1,81 @@
+/* What a report shows, collected first and written as a page at the end.
+ *
+ * A source (report_db.c, report_table.c) announces facts, sweeps, samples and checks, then feeds the rows of each sweep
+ * in order through fv_report_feed; report_page.c writes the page. Ownership: everything that is announced is copied.
+ * Threads: one owner.
+ */
+#ifndef FOVEA_STUDY_REPORT_DATA_H
+#define FOVEA_STUDY_REPORT_DATA_H
+
+#include "fovea/report.h"
+#include "study/report_maps.h"
+#include "study/text_pool.h"
+
+typedef struct fv_report_fact {
+  const char *name, *value;
+} fv_report_fact;
+
+typedef struct fv_report_sweep {
+  const char *name, *kind, *spec;
+} fv_report_sweep;
+
+typedef struct fv_report_check {
+  const char *name, *sweep, *what, *spec, *created;
+  double value, low, high;
+  int64_t n;
+} fv_report_check;
+
+/* NULL, negative and NaN are empty. */
+typedef struct fv_report_sample {
+  const char *name, *status, *reason, *group, *label;
+  const char *image, *corrupt_image, *image_sha256, *corrupt_image_sha256;
+  const char *question, *corrupt_question, *correct, *incorrect, *answer;
+  int64_t right;      /* 1: the clean run's answer is the correct one */
+  int64_t answer_row; /* in the stack that reads the question */
+  /* filled while rows are fed */
+  bool keep;
+  int64_t group_index;
+  float clean_prob, corrupt_prob, clean_logit_diff, corrupt_logit_diff; /* of its first run */
+  fv_report_kept kept;
+} fv_report_sample;
+
+typedef struct fv_report {
+  fv_report_options options;
+  fv_text_pool strings;
+  const char *title, *kind, *question_stack; /* question_stack NULL: any stack but a picture's and a decoder */
+  const char *folder;                        /* where relative pictures may also lie */
+  fv_report_fact *facts;
+  size_t nfacts, facts_capacity;
+  fv_report_sweep *sweeps;
+  size_t nsweeps, sweeps_capacity;
+  fv_report_check *checks;
+  size_t nchecks, checks_capacity;
+  fv_report_sample *samples;
+  size_t nsamples, samples_capacity;
+  const char **groups;
+  size_t ngroups, groups_capacity;
+  fv_report_maps maps;
+  /* the sample whose rows are being collected */
+  fv_row *pending;
+  size_t npending, pending_capacity, cursor;
+  const char *pending_sample;
+  int64_t rows; /* fed so far */
+  bool whole_corruptions;
+} fv_report;
+
+void fv_report_release(fv_report *r);
+fv_status fv_report_add_fact(fv_report *r, const char *name, const char *value, fv_error *err);
+fv_status fv_report_add_sweep(fv_report *r, const char *name, const char *kind, const char *spec, fv_error *err);
+fv_status fv_report_add_check(fv_report *r, const fv_report_check *check, fv_error *err);
+fv_status fv_report_add_sample(fv_report *r, const fv_report_sample *sample, fv_error *err);
+
+/* Decides which samples keep their own values, given how many rows there are in all; after the last sample and before
+ * the first row. */
+void fv_report_choose(fv_report *r, int64_t rows);
+/* One row of the sweep with this index; a sample's rows come together. NULL ends the sweep. */
+fv_status fv_report_feed(fv_report *r, size_t sweep, const fv_row *row, fv_error *err);
+
+/* report_page.c */
+fv_status fv_report_page(fv_report *r, const char *path, fv_error *err);
+
+#endif

@@ -1,0 +1,135 @@
+/* The page of a study's database. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "study/report_data.h"
+#include "study/store_inside.h"
+
+/* Runs a query and hands every row to `each`. */
+static fv_status for_rows(const fv_store *store, const char *sql, fv_report *r,
+                          fv_status (*each)(fv_report *r, sqlite3_stmt *row, fv_error *err), fv_error *err) {
+  sqlite3_stmt *stmt = NULL;
+  bool more = false;
+  fv_status st = fv_store_prepare(store, sql, &stmt, err);
+  while (!st && !(st = fv_store_next(store, stmt, &more, err)) && more) st = each(r, stmt, err);
+  sqlite3_finalize(stmt);
+  return st;
+}
+
+static fv_status add_fact(fv_report *r, sqlite3_stmt *row, fv_error *err) {
+  return fv_report_add_fact(r, fv_store_text(row, 0), fv_store_text(row, 1), err);
+}
+
+static fv_status add_sweep(fv_report *r, sqlite3_stmt *row, fv_error *err) {
+  return fv_report_add_sweep(r, fv_store_text(row, 0), fv_store_text(row, 1), fv_store_text(row, 2), err);
+}
+
+static double real_at(sqlite3_stmt *row, int column) {
+  return sqlite3_column_type(row, column) == SQLITE_NULL ? NAN : sqlite3_column_double(row, column);
+}
+
+static fv_status add_check(fv_report *r, sqlite3_stmt *row, fv_error *err) {
+  fv_report_check c = {.name = fv_store_text(row, 0),
+                       .sweep = fv_store_text(row, 1),
+                       .what = fv_store_text(row, 2),
+                       .spec = fv_store_text(row, 3),
+                       .value = real_at(row, 4),
+                       .low = real_at(row, 5),
+                       .high = real_at(row, 6),
+                       .n = fv_store_whole(row, 7),
+                       .created = fv_store_text(row, 8)};
+  return fv_report_add_check(r, &c, err);
+}
+
+static fv_status add_sample(fv_report *r, sqlite3_stmt *row, fv_error *err) {
+  fv_report_sample s = {.name = fv_store_text(row, 0),
+                        .status = fv_store_text(row, 1),
+                        .reason = fv_store_text(row, 2),
+                        .group = fv_store_text(row, 3),
+                        .label = fv_store_text(row, 4),
+                        .image = fv_store_text(row, 5),
+                        .image_sha256 = fv_store_text(row, 6),
+                        .corrupt_image = fv_store_text(row, 7),
+                        .corrupt_image_sha256 = fv_store_text(row, 8),
+                        .question = fv_store_text(row, 9),
+                        .corrupt_question = fv_store_text(row, 10),
+                        .correct = fv_store_text(row, 11),
+                        .incorrect = fv_store_text(row, 12),
+                        .answer = fv_store_text(row, 13),
+                        .right = fv_store_whole(row, 14),
+                        .answer_row = fv_store_whole(row, 15)};
+  return fv_report_add_sample(r, &s, err);
+}
+
+static fv_status fill(fv_report *r, const fv_store *store, fv_error *err) {
+  fv_status st = for_rows(store, "SELECT key, value FROM manifest ORDER BY key", r, add_fact, err);
+  if (!st) st = for_rows(store, "SELECT name, kind, spec FROM sweeps ORDER BY id", r, add_sweep, err);
+  if (!st)
+    st = for_rows(store, "SELECT name, sweep, what, spec, value, low, high, n, created FROM checks ORDER BY id", r,
+                  add_check, err);
+  if (!st)
+    st = for_rows(store,
+                  "SELECT name, status, reason, \"group\", label, image, image_sha256, corrupt_image,"
+                  " corrupt_image_sha256, question, corrupt_question, correct, incorrect, answer, clean_right,"
+                  " answer_row FROM samples ORDER BY position, id",
+                  r, add_sample, err);
+  return st;
+}
+
+typedef struct feeder {
+  fv_report *r;
+  size_t sweep;
+} feeder;
+
+static fv_status feed(void *user, const fv_row *row, fv_error *err) {
+  feeder *f = user;
+  return fv_report_feed(f->r, f->sweep, row, err);
+}
+
+static fv_status feed_all(fv_report *r, const fv_store *store, fv_error *err) {
+  int64_t cells = 0;
+  fv_status st = fv_store_integer(store, "SELECT count(*) FROM cells", &cells, err);
+  if (!st) fv_report_choose(r, cells);
+  for (size_t i = 0; i < r->nsweeps && !st; i++) {
+    feeder f = {r, i};
+    st = fv_store_rows(store, r->sweeps[i].name, (fv_sink){&f, feed}, err);
+    if (!st) st = fv_report_feed(r, i, NULL, err);
+  }
+  return st;
+}
+
+/* The name that the study has: in its settings, or the file's. */
+static fv_status choose_title(fv_report *r, const char *db, fv_error *err) {
+  const char *slash = strrchr(db, '/'), *name = slash ? slash + 1 : db, *dot = strrchr(name, '.');
+  for (size_t i = 0; i < r->nfacts; i++)
+    if (strcmp(r->facts[i].name, "name") == 0) return r->title = r->facts[i].value, FV_OK;
+  char *stem = fv_format("%.*s", (int)(dot && dot > name ? dot - name : (ptrdiff_t)strlen(name)), name);
+  fv_status st = stem ? fv_text_pool_add(&r->strings, stem, &r->title, err) : fv_fail(err, FV_ENOMEM, "no memory");
+  free(stem);
+  return st;
+}
+
+fv_status fv_report_write(const char *db, const char *path, const fv_report_options *options, fv_error *err) {
+  fv_report r = {.kind = "study"};
+  fv_store *store = NULL;
+  if (options)
+    r.options = *options;
+  else
+    fv_report_defaults(&r.options);
+  const char *slash = strrchr(db, '/');
+  char *folder = slash ? fv_format("%.*s", (int)(slash - db + 1), db) : fv_strdup(".");
+  fv_status st = folder ? fv_store_open(db, FV_STORE_READ, &store, err) : fv_fail(err, FV_ENOMEM, "no memory");
+  r.folder = folder;
+  if (!st) st = fill(&r, store, err);
+  if (!st) st = choose_title(&r, db, err);
+  if (!st && r.nsamples == 0)
+    st = fv_fail(err, FV_EFORMAT, "%s: the study has no samples yet; `fovea run` computes them", db);
+  if (!st) st = feed_all(&r, store, err);
+  if (!st) st = fv_report_page(&r, path, err);
+  fv_store_close(store);
+  fv_report_release(&r);
+  free(folder);
+  return st;
+}

@@ -1,0 +1,260 @@
+/* The page itself: an HTML shell with a strict content policy, the data as JSON, the script that draws them. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/files.h"
+#include "base/sha256.h"
+#include "fovea/plot.h"
+#include "study/assets.h"
+#include "study/page_picture.h"
+#include "study/report_data.h"
+
+/* ---- pictures ---- */
+
+typedef struct pictures {
+  const char **paths; /* pool pointers */
+  char **uris;        /* NULL: could not be read */
+  size_t count, capacity, uris_capacity;
+  int64_t missing, changed;
+} pictures;
+
+static void pictures_release(pictures *p) {
+  for (size_t i = 0; i < p->count; i++) free(p->uris[i]);
+  free(p->paths);
+  free(p->uris);
+}
+
+/* The file as named, or its name beside the database. */
+static fv_status locate(const fv_report *r, const char *path, char **out, fv_error *err) {
+  *out = path[0] == '/' || fv_file_exists(path) || !r->folder ? fv_strdup(path) : fv_path_join(r->folder, path);
+  return *out ? FV_OK : fv_fail(err, FV_ENOMEM, "no memory");
+}
+
+/* Index of a picture, or -1 when it is missing or not the one of the study. */
+static fv_status picture_index(const fv_report *r, pictures *p, const char *path, const char *sha256, int64_t *out,
+                               fv_error *err) {
+  char hex[FV_SHA256_HEX], *file = NULL, *uri = NULL;
+  *out = -1;
+  if (!path || !*path) return FV_OK;
+  for (size_t i = p->count; i-- > 0;)
+    if (p->paths[i] == path) return *out = p->uris[i] ? (int64_t)i : -1, FV_OK;
+  fv_status st = locate(r, path, &file, err);
+  if (st) return st;
+  fv_error ignored;
+  bool changed = sha256 && *sha256 && !fv_sha256_file(file, hex, &ignored) && strcmp(hex, sha256) != 0;
+  if (!changed) st = fv_page_picture(file, r->options.side, &uri, &ignored);
+  free(file);
+  if (st == FV_ENOMEM) return fv_fail(err, FV_ENOMEM, "%s", ignored.text);
+  p->changed += changed;
+  p->missing += !changed && !uri;
+  if (!fv_grow(&p->paths, &p->capacity, p->count + 1, sizeof *p->paths) ||
+      !fv_grow(&p->uris, &p->uris_capacity, p->count + 1, sizeof *p->uris)) {
+    free(uri);
+    return fv_fail(err, FV_ENOMEM, "no memory for pictures");
+  }
+  p->paths[p->count] = path, p->uris[p->count] = uri;
+  *out = uri ? (int64_t)p->count : -1;
+  p->count++;
+  return FV_OK;
+}
+
+/* ---- the data ---- */
+
+static void optional_text(fv_page_json *j, const char *key, const char *value) {
+  if (value && *value) fv_page_json_text(j, key, value);
+}
+
+static void optional_num(fv_page_json *j, const char *key, float value) {
+  if (!isnan(value)) fv_page_json_num(j, key, value);
+}
+
+static fv_status write_sample(const fv_report *r, const fv_report_sample *s, bool picture, pictures *p, fv_page_json *j,
+                              fv_error *err) {
+  int64_t clean = -1, corrupt = -1;
+  fv_status st = picture ? picture_index(r, p, s->image, s->image_sha256, &clean, err) : FV_OK;
+  if (!st && picture) st = picture_index(r, p, s->corrupt_image, s->corrupt_image_sha256, &corrupt, err);
+  if (st) return st;
+  fv_page_json_begin(j, NULL, '{');
+  fv_page_json_text(j, "name", s->name);
+  fv_page_json_text(j, "status", s->status);
+  optional_text(j, "reason", s->reason);
+  optional_text(j, "group", s->group);
+  optional_text(j, "label", s->label);
+  optional_text(j, "image", s->image);
+  optional_text(j, "corrupt_image", s->corrupt_image);
+  if (clean >= 0) fv_page_json_int(j, "picture", clean);
+  if (corrupt >= 0) fv_page_json_int(j, "corrupt_picture", corrupt);
+  optional_text(j, "question", s->question);
+  optional_text(j, "corrupt_question", s->corrupt_question);
+  optional_text(j, "correct", s->correct);
+  optional_text(j, "incorrect", s->incorrect);
+  optional_text(j, "answer", s->answer);
+  if (s->right >= 0) fv_page_json_bool(j, "right", s->right == 1);
+  if (s->answer_row >= 0) fv_page_json_int(j, "answer_row", s->answer_row);
+  optional_num(j, "clean_prob", s->clean_prob);
+  optional_num(j, "corrupt_prob", s->corrupt_prob);
+  optional_num(j, "clean_logit_diff", s->clean_logit_diff);
+  optional_num(j, "corrupt_logit_diff", s->corrupt_logit_diff);
+  if (s->keep) st = fv_report_kept_write(&r->maps, &s->kept, j, err);
+  fv_page_json_end(j, '}');
+  return st;
+}
+
+static fv_status write_samples(const fv_report *r, fv_page_json *j, fv_error *err) {
+  pictures p = {0};
+  int64_t counts[3] = {0}, kept = 0;
+  fv_status st = FV_OK;
+  fv_page_json_begin(j, "samples", '[');
+  for (size_t i = 0; i < r->nsamples && !st; i++) {
+    const fv_report_sample *s = &r->samples[i];
+    const char *status = s->status ? s->status : "";
+    counts[strcmp(status, "done") == 0 ? 0 : strcmp(status, "excluded") == 0 ? 1 : 2]++;
+    kept += s->keep;
+    if ((int64_t)i < r->options.listed) st = write_sample(r, s, (int64_t)i < r->options.pictures, &p, j, err);
+  }
+  fv_page_json_end(j, ']');
+  fv_page_json_begin(j, "pictures", '[');
+  for (size_t i = 0; i < p.count; i++) fv_page_json_text(j, NULL, p.uris[i]);
+  fv_page_json_end(j, ']');
+  fv_page_json_begin(j, "counts", '{');
+  fv_page_json_int(j, "samples", (int64_t)r->nsamples);
+  fv_page_json_int(j, "done", counts[0]);
+  fv_page_json_int(j, "excluded", counts[1]);
+  fv_page_json_int(j, "failed", counts[2]);
+  fv_page_json_int(j, "rows", r->rows);
+  fv_page_json_int(j, "with_maps", kept);
+  fv_page_json_int(j, "with_pictures",
+                   (int64_t)r->nsamples < r->options.pictures ? (int64_t)r->nsamples : r->options.pictures);
+  fv_page_json_int(j, "pictures_missing", p.missing);
+  fv_page_json_int(j, "pictures_changed", p.changed);
+  fv_page_json_end(j, '}');
+  pictures_release(&p);
+  return st;
+}
+
+static void write_lists(const fv_report *r, fv_page_json *j) {
+  fv_page_json_begin(j, "manifest", '[');
+  for (size_t i = 0; i < r->nfacts; i++) {
+    fv_page_json_begin(j, NULL, '[');
+    fv_page_json_text(j, NULL, r->facts[i].name);
+    fv_page_json_text(j, NULL, r->facts[i].value);
+    fv_page_json_end(j, ']');
+  }
+  fv_page_json_end(j, ']');
+  fv_page_json_begin(j, "sweeps", '[');
+  for (size_t i = 0; i < r->nsweeps; i++) {
+    fv_page_json_begin(j, NULL, '{');
+    fv_page_json_text(j, "name", r->sweeps[i].name);
+    fv_page_json_text(j, "kind", r->sweeps[i].kind);
+    fv_page_json_text(j, "spec", r->sweeps[i].spec);
+    fv_page_json_end(j, '}');
+  }
+  fv_page_json_end(j, ']');
+  fv_page_json_begin(j, "groups", '[');
+  for (size_t i = 0; i < r->ngroups; i++) fv_page_json_text(j, NULL, r->groups[i]);
+  fv_page_json_end(j, ']');
+  fv_page_json_begin(j, "checks", '[');
+  for (size_t i = 0; i < r->nchecks; i++) {
+    const fv_report_check *c = &r->checks[i];
+    fv_page_json_begin(j, NULL, '{');
+    optional_text(j, "name", c->name);
+    optional_text(j, "sweep", c->sweep);
+    optional_text(j, "what", c->what);
+    optional_text(j, "spec", c->spec);
+    optional_text(j, "created", c->created);
+    fv_page_json_num(j, "value", (float)c->value);
+    fv_page_json_num(j, "low", (float)c->low);
+    fv_page_json_num(j, "high", (float)c->high);
+    fv_page_json_count(j, "n", c->n);
+    fv_page_json_end(j, '}');
+  }
+  fv_page_json_end(j, ']');
+}
+
+static fv_status write_colors(fv_page_json *j, fv_error *err) {
+  static const char *const maps[] = {"cividis", "RdBu", "viridis"};
+  uint8_t rgb[256][3];
+  char hex[256 * 6 + 1];
+  bool diverging;
+  fv_status st = FV_OK;
+  fv_page_json_begin(j, "colors", '{');
+  for (size_t i = 0; i < 3 && !st; i++) {
+    st = fv_colors_table(maps[i], rgb, &diverging, err);
+    for (int k = 0; k < 256 && !st; k++) snprintf(hex + 6 * k, 7, "%02x%02x%02x", rgb[k][0], rgb[k][1], rgb[k][2]);
+    if (!st) fv_page_json_text(j, maps[i], hex);
+  }
+  fv_page_json_end(j, '}');
+  return st;
+}
+
+static fv_status write_data(const fv_report *r, FILE *f, fv_error *err) {
+  fv_page_json j = {.f = f};
+  fv_page_json_begin(&j, NULL, '{');
+  fv_page_json_text(&j, "title", r->title);
+  fv_page_json_text(&j, "kind", r->kind);
+  write_lists(r, &j);
+  fv_status st = write_colors(&j, err);
+  if (!st) st = fv_report_maps_write(&r->maps, &j, err);
+  if (!st) st = write_samples(r, &j, err);
+  fv_page_json_end(&j, '}');
+  return st;
+}
+
+/* ---- the shell ---- */
+
+/* A source of the content policy: the hash under which this text may stand in the page. */
+static fv_status policy_hash(const char *text, size_t n, char **out, fv_error *err) {
+  char hex[FV_SHA256_HEX];
+  uint8_t bytes[32];
+  fv_status st = fv_sha256_bytes(text, n, hex, err);
+  if (st) return st;
+  for (int i = 0; i < 32; i++) {
+    char pair[3] = {hex[2 * i], hex[2 * i + 1], '\0'};
+    bytes[i] = (uint8_t)strtoul(pair, NULL, 16);
+  }
+  *out = fv_page_base64(bytes, sizeof bytes);
+  return *out ? FV_OK : fv_fail(err, FV_ENOMEM, "no memory");
+}
+
+static fv_status write_page(const fv_report *r, FILE *f, fv_error *err) {
+  char *style = NULL, *script = NULL;
+  fv_status st = policy_hash(fv_asset_report_css, fv_asset_report_css_size, &style, err);
+  if (!st) st = policy_hash(fv_asset_report_js, fv_asset_report_js_size, &script, err);
+  if (!st) {
+    fprintf(f,
+            "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+            "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'sha256-%s'; "
+            "script-src 'sha256-%s'; img-src data:; base-uri 'none'; form-action 'none'\">\n"
+            "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
+            "<meta name=\"color-scheme\" content=\"light dark\">\n<meta name=\"generator\" content=\"fovea " FV_VERSION
+            "\">\n<title>",
+            style, script);
+    fv_page_html_text(f, r->title ? r->title : "fovea");
+    fputs("</title>\n<style>", f);
+    fwrite(fv_asset_report_css, 1, fv_asset_report_css_size, f);
+    fputs(
+        "</style>\n</head>\n<body>\n<main id=\"page\">\n<noscript>This page draws its figures with the script inside "
+        "it; the same numbers are in the database, and <code>fovea export</code> writes them as a table.</noscript>\n"
+        "</main>\n<script type=\"application/json\" id=\"data\">",
+        f);
+    st = write_data(r, f, err);
+    fputs("</script>\n<script>", f);
+    fwrite(fv_asset_report_js, 1, fv_asset_report_js_size, f);
+    fputs("</script>\n</body>\n</html>\n", f);
+  }
+  free(style);
+  free(script);
+  return st;
+}
+
+fv_status fv_report_page(fv_report *r, const char *path, fv_error *err) {
+  fv_outfile *file;
+  fv_status st = fv_outfile_open(path, &file, err);
+  if (st) return st;
+  st = write_page(r, fv_outfile_stream(file), err);
+  if (!st) return fv_outfile_commit(file, err);
+  fv_outfile_abort(file);
+  return st;
+}

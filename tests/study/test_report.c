@@ -1,0 +1,369 @@
+/* Reports: hostile texts stay texts, numbers are the table's, pages stay small, and a browser shows what they hold. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <jansson.h>
+
+#include "fovea/report.h"
+#include "study/store_inside.h"
+#include "support/browser.h"
+#include "support/run_program.h"
+
+static fv_error e;
+#define OK(call)                                                         \
+  do {                                                                   \
+    if ((call) != FV_OK) fail_msg("%s:%d: %s", #call, __LINE__, e.text); \
+  } while (0)
+
+#define PICTURE FV_SOURCE_DIR "/examples/images/red-circle-blue-square.png"
+#define HOSTILE "</script><script>alert(1)</script><!-- <s> &lt; \"'\xE2\x80\xA8 \\u003c"
+
+static char *folder;
+static char *at(const char *name) {
+  static char paths[4][512];
+  static int next;
+  char *path = paths[next++ % 4];
+  snprintf(path, sizeof paths[0], "%s/%s", folder, name);
+  return path;
+}
+static int make_folder(void **state) {
+  (void)state;
+  folder = folder_make();
+  return 0;
+}
+static int remove_folder(void **state) {
+  (void)state;
+  folder_remove(folder);
+  return 0;
+}
+
+/* Any number, the same for the same place. */
+static float number(int sample, int sweep, int layer, int row, int head) {
+  uint32_t h = 2166136261u;
+  const int parts[] = {sample, sweep, layer, row, head};
+  for (int i = 0; i < 5; i++) h = (h ^ (uint32_t)parts[i]) * 16777619u, h ^= h >> 13;
+  return (float)(h % 20011) / 20011.0f - 0.25f;
+}
+
+static const char *const pieces[] = {"[CLS]", "what", "color", "<s>", "star", "[SEP]", "a", "b", "c"};
+
+/* A sweep over all rows, layers and heads (heads 0: none). */
+static fv_table *made_up(int sample, int sweep, int layers, int rows, int heads) {
+  fv_table *t;
+  OK(fv_table_new(&t, &e));
+  fv_sink sink = fv_table_sink(t);
+  char corrupt[64];
+  snprintf(corrupt, sizeof corrupt, "image:picture-%d.png", sample);
+  for (int l = 0; l < layers; l++)
+    for (int r = 0; r < rows; r++)
+      for (int h = heads ? 0 : -1; h < heads; h++) {
+        fv_row row;
+        fv_row_defaults(&row);
+        row.draw = 0, row.corrupt = corrupt, row.stack = "text_encoder", row.site = heads ? "cross.z" : "resid_post";
+        row.layer = l, row.window = 1, row.row = r, row.piece = pieces[r % 9], row.head = h, row.op = "denoise";
+        row.effect = number(sample, sweep, l, r, h), row.prob = 0.5f, row.logit_diff = 3.0f * row.effect - 1.0f;
+        row.clean_prob = 0.9f, row.corrupt_prob = 0.1f, row.clean_logit_diff = 2.0f, row.corrupt_logit_diff = -1.0f;
+        row.answer_id = 4, row.answer = "red";
+        OK(sink.row(sink.user, &row, &e));
+      }
+  return t;
+}
+
+typedef struct plan {
+  const char *name, *reason, *question;
+  int samples, layers, rows, heads;
+} plan;
+
+static void make(const char *path, const plan *p) {
+  fv_store *s;
+  int64_t ids[2];
+  OK(fv_store_open(path, FV_STORE_CREATE, &s, &e));
+  OK(fv_store_manifest_set(s, "name", p->name, &e));
+  OK(fv_store_manifest_set(s, "model", "models/blip-demo", &e));
+  OK(fv_store_sweep_add(s, &(fv_store_sweep){.name = "states", .kind = "patch", .spec = "{\"heads\":\"all\"}"}, &ids[0],
+                        &e));
+  OK(fv_store_sweep_add(s, &(fv_store_sweep){.name = "heads", .kind = "patch", .spec = "{\"heads\":\"each\"}"}, &ids[1],
+                        &e));
+  for (int i = 0; i < p->samples; i++) {
+    char name[32];
+    snprintf(name, sizeof name, "sample-%d", i);
+    bool out = i > 0 && i % 10 == 0;
+    fv_table *t[2] = {made_up(i, 0, p->layers, p->rows, 0), made_up(i, 1, p->layers, p->rows, p->heads)};
+    fv_store_sample one;
+    fv_store_sample_defaults(&one);
+    one.id = i + 1, one.name = name, one.status = out ? "excluded" : "done", one.reason = out ? p->reason : NULL;
+    one.group = i % 2 ? "odd" : "even", one.question = p->question, one.correct = "red", one.incorrect = "blue";
+    one.image = PICTURE, one.corrupt_image = i == 1 ? "nowhere/at all.png" : PICTURE, one.answer = "red";
+    one.clean_right = 1, one.answer_row = 2;
+    if (i == 2) one.image_sha256 = "00";
+    fv_store_result r[2] = {{ids[0], t[0]}, {ids[1], t[1]}};
+    OK(fv_store_put(s, &one, r, out ? 0 : 2, &e));
+    fv_table_free(t[0]), fv_table_free(t[1]);
+  }
+  fv_store_close(s);
+}
+
+static void add_check(const char *path, const char *what, double value) {
+  fv_store *s;
+  char sql[256];
+  OK(fv_store_open(path, FV_STORE_WRITE, &s, &e));
+  snprintf(sql, sizeof sql,
+           "INSERT INTO checks(name, sweep, what, value, low, high, n) VALUES('ablation','heads','%s',%g,%g,%g,20)",
+           what, value, value - 0.1, value + 0.1);
+  OK(fv_store_exec(s, sql, &e));
+  fv_store_close(s);
+}
+
+/* The data that a page holds. */
+static json_t *page_data(const char *html) {
+  const char *begin = strstr(html, "id=\"data\">");
+  assert_non_null(begin);
+  begin += strlen("id=\"data\">");
+  json_error_t detail;
+  json_t *data = json_loadb(begin, (size_t)(strstr(begin, "</script>") - begin), JSON_REJECT_DUPLICATES, &detail);
+  if (!data) fail_msg("the page's data: %s (line %d)", detail.text, detail.line);
+  return data;
+}
+
+static size_t times(const char *text, const char *word) {
+  size_t n = 0;
+  for (const char *s = text; (s = strstr(s, word)); s += strlen(word)) n++;
+  return n;
+}
+
+/* The map of a sweep over everything, of this length (0: pooled). */
+static json_t *map_of(json_t *data, int sweep, int length) {
+  size_t i;
+  json_t *m;
+  json_array_foreach(json_object_get(data, "maps"), i, m) {
+    if (json_integer_value(json_object_get(m, "sweep")) != sweep || !json_is_null(json_object_get(m, "group")))
+      continue;
+    if (json_integer_value(json_object_get(m, "length")) == length) return m;
+  }
+  fail_msg("no map of sweep %d, length %d", sweep, length);
+  return NULL;
+}
+
+static double mean_at(const json_t *map, const char *metric, size_t i) {
+  return json_number_value(json_array_get(json_object_get(json_object_get(map, "mean"), metric), i));
+}
+
+/* Whatever the texts are, the page has one data element and one script, and the texts are read back as they were. */
+static void test_hostile(void **state) {
+  (void)state;
+  plan p = {.name = HOSTILE,
+            .reason = HOSTILE "2",
+            .question = HOSTILE "3",
+            .samples = 12,
+            .layers = 2,
+            .rows = 4,
+            .heads = 2};
+  size_t size, i;
+  make(at("hostile.db"), &p);
+  add_check(at("hostile.db"), "<img src=x onerror=alert(2)>", 0.5);
+  OK(fv_report_write(at("hostile.db"), at("hostile.html"), NULL, &e));
+  char *html = file_text(at("hostile.html"), &size);
+  assert_int_equal(times(html, "<script"), 2);
+  assert_int_equal(times(html, "</script"), 2);
+  assert_null(strstr(html, "<!--"));
+  assert_null(strstr(html, "<s>"));
+  assert_null(strstr(html, "<img src=x"));
+  assert_int_equal(times(html, "http://"), 1); /* the name of SVG, which is no address to fetch */
+  assert_non_null(strstr(html, "http://www.w3.org/2000/svg"));
+  assert_null(strstr(html, "https://"));
+  assert_non_null(strstr(html, "default-src 'none'"));
+  assert_non_null(strstr(html, "<title>&#60;/script&#62;&#60;script&#62;alert(1)"));
+  json_t *data = page_data(html), *s;
+  assert_string_equal(json_string_value(json_object_get(data, "title")), HOSTILE);
+  json_array_foreach(json_object_get(data, "samples"), i, s) {
+    assert_string_equal(json_string_value(json_object_get(s, "question")), HOSTILE "3");
+    if (i == 10) assert_string_equal(json_string_value(json_object_get(s, "reason")), HOSTILE "2");
+  }
+  json_t *counts = json_object_get(data, "counts");
+  assert_int_equal(json_integer_value(json_object_get(counts, "done")), 11);
+  assert_int_equal(json_integer_value(json_object_get(counts, "excluded")), 1);
+  assert_int_equal(json_integer_value(json_object_get(counts, "pictures_missing")), 1);
+  json_decref(data);
+  free(html);
+}
+
+/* Bytes that are not UTF-8 become U+FFFD and break nothing. */
+static void test_not_utf8(void **state) {
+  (void)state;
+  plan p = {
+      .name = "caf\xE9 \xF0\x9F", .reason = "", .question = "\xFF", .samples = 1, .layers = 1, .rows = 1, .heads = 1};
+  size_t size;
+  make(at("latin.db"), &p);
+  OK(fv_report_write(at("latin.db"), at("latin.html"), NULL, &e));
+  char *html = file_text(at("latin.html"), &size);
+  json_t *data = page_data(html);
+  assert_string_equal(json_string_value(json_object_get(data, "title")), "caf\xEF\xBF\xBD \xEF\xBF\xBD\xEF\xBF\xBD");
+  json_decref(data);
+  free(html);
+}
+
+/* A sample's own map has the table's numbers; means are those of the table, by length, pooled and by group. */
+static void test_numbers(void **state) {
+  (void)state;
+  enum { N = 7, L = 3, T = 4, H = 2 };
+  plan p = {.name = "numbers", .reason = "", .question = "what", .samples = N, .layers = L, .rows = T, .heads = H};
+  size_t size;
+  make(at("numbers.db"), &p);
+  OK(fv_report_write(at("numbers.db"), at("numbers.html"), NULL, &e));
+  char *html = file_text(at("numbers.html"), &size);
+  json_t *data = page_data(html), *lengths = map_of(data, 1, T), *pool = map_of(data, 1, 0);
+  assert_int_equal(json_integer_value(json_object_get(lengths, "samples")), N);
+  for (int r = 0; r < T; r++)
+    for (int l = 0; l < L; l++)
+      for (int h = 0; h < H; h++) {
+        double sum = 0.0;
+        for (int i = 0; i < N; i++) sum += (double)number(i, 1, l, r, h);
+        size_t k = (size_t)((r * L + l) * H + h);
+        assert_true((float)mean_at(lengths, "effect", k) == (float)(sum / N));
+        if (r == 2) assert_true((float)mean_at(pool, "effect", (size_t)(l * H + h)) == (float)(sum / N));
+        json_t *own = json_array_get(json_object_get(json_array_get(json_object_get(data, "samples"), 5), "values"), 1);
+        float stored = number(5, 1, l, r, h);
+        assert_true((float)json_number_value(json_array_get(json_object_get(own, "effect"), k)) == stored);
+      }
+  for (int l = 0; l < L; l++) {
+    double sum = 0.0;
+    for (int i = 0; i < N; i++)
+      for (int r = 0; r < T; r++) sum += (double)number(i, 1, l, r, 1);
+    assert_true(fabs(mean_at(pool, "effect", (size_t)(L * H + l * H + 1)) - sum / (N * T)) < 1e-7);
+  }
+  assert_string_equal(json_string_value(json_array_get(json_object_get(lengths, "pieces"), 3)), "<s>");
+  assert_int_equal(json_array_size(json_object_get(data, "groups")), 2);
+  json_decref(data);
+  free(html);
+}
+
+/* The page's size is bounded by the options; all samples are in the means. */
+static void test_size(void **state) {
+  (void)state;
+  plan p = {.name = "large",
+            .reason = "",
+            .question = "what color is it",
+            .samples = 120,
+            .layers = 6,
+            .rows = 9,
+            .heads = 6};
+  size_t size, i, with = 0;
+  fv_report_options o;
+  fv_report_defaults(&o);
+  o.listed = 100, o.pictures = 3, o.numbers = 20000;
+  make(at("large.db"), &p);
+  OK(fv_report_write(at("large.db"), at("large.html"), &o, &e));
+  char *html = file_text(at("large.html"), &size);
+  json_t *data = page_data(html), *s;
+  assert_int_equal(json_array_size(json_object_get(data, "samples")), 100);
+  json_array_foreach(json_object_get(data, "samples"), i, s) with += json_object_get(s, "values") != NULL;
+  assert_in_range(with, 1, 20000 / (9 * 6 * 7));
+  assert_int_equal(json_integer_value(json_object_get(json_object_get(data, "counts"), "with_maps")), with);
+  assert_int_equal(json_array_size(json_object_get(data, "pictures")), 1 + 1); /* one is missing, one changed */
+  assert_int_equal(json_integer_value(json_object_get(map_of(data, 0, 9), "samples")), 109);
+  if (size > 700000) fail_msg("the page has %zu bytes", size);
+  json_decref(data);
+  free(html);
+}
+
+static char *formatted(float v) {
+  static char text[FV_NUMBER_TEXT];
+  fv_number_format(text, v);
+  return text;
+}
+
+/* In a browser: no complaints, the pictures are there, and a cell's readout has the digits of the table. */
+static void test_browser(void **state) {
+  (void)state;
+  if (!browser_present()) skip();
+  plan p = {.name = HOSTILE, .reason = HOSTILE, .question = HOSTILE, .samples = 12, .layers = 3, .rows = 5, .heads = 2};
+  char *console, *dom, text[256];
+  make(at("seen.db"), &p);
+  add_check(at("seen.db"), "accuracy without the circuit", 0.25);
+  OK(fv_report_write(at("seen.db"), at("seen.html"), NULL, &e));
+  dom = browser_open(at("seen.html"), "sample=sample-3&cell=text_encoder.1.cross.z%231@3", &console);
+  assert_string_equal(console, "");
+  snprintf(text, sizeof text, "text_encoder.1.cross.z#1@3 (row 3 “&lt;s&gt;”): effect %s,",
+           formatted(number(3, 1, 1, 3, 1)));
+  if (!strstr(dom, text)) fail_msg("the page does not say: %s", text);
+  assert_non_null(strstr(dom, "<img src=\"data:image/webp;base64,"));
+  assert_non_null(strstr(dom, "accuracy without the circuit"));
+  assert_null(strstr(dom, "<script>alert"));
+  free(dom), free(console);
+  double sum = 0.0;
+  for (int i = 0; i < 12; i++) sum += i == 10 ? 0.0 : (double)number(i, 0, 2, 4, -1);
+  dom = browser_open(at("seen.html"), "cell=text_encoder.2.resid_post@4", &console);
+  assert_string_equal(console, "");
+  snprintf(text, sizeof text, "text_encoder.2.resid_post@4 (row 4 “star”): effect %s, mean of 11 runs",
+           formatted((float)(sum / 11)));
+  if (!strstr(dom, text)) fail_msg("the page does not say: %s", text);
+  free(dom), free(console);
+}
+
+/* One experiment: the table's numbers, two corruptions apart, and the average over draws. */
+static void test_single(void **state) {
+  (void)state;
+  fv_table *t;
+  OK(fv_table_new(&t, &e));
+  fv_sink sink = fv_table_sink(t);
+  for (int corrupt = 0; corrupt < 2; corrupt++)
+    for (int draw = 0; draw < 2; draw++)
+      for (int r = 0; r < 3; r++) {
+        fv_row row;
+        fv_row_defaults(&row);
+        row.draw = draw, row.corrupt = corrupt ? "image:b.png" : "image:a.png", row.stack = "text_encoder";
+        row.site = "resid_post", row.layer = 0, row.window = 1, row.row = r, row.piece = pieces[r], row.op = "replace";
+        row.prob = 0.125f * (float)(r + 1) + 0.25f * (float)draw, row.clean_prob = 1.0f, row.corrupt_prob = 0.0f;
+        OK(sink.row(sink.user, &row, &e));
+      }
+  fv_page_sample sample = {.image = PICTURE, .question = "</title><b>", .answer = "red", .answer_row = -1};
+  fv_page_fact facts[] = {{"model", "models/blip-demo"}, {"seed", "0"}};
+  fv_page page = {
+      .title = "trace </title>", .kind = "trace", .facts = facts, .nfacts = 2, .samples = &sample, .nsamples = 1};
+  size_t size;
+  OK(fv_page_write(at("single.html"), &page, t, NULL, &e));
+  char *html = file_text(at("single.html"), &size);
+  assert_int_equal(times(html, "</title"), 1);
+  json_t *data = page_data(html), *map = json_array_get(json_object_get(data, "maps"), 0);
+  assert_string_equal(json_string_value(json_object_get(map, "corrupt")), "image:a.png");
+  for (size_t r = 0; r < 3; r++) assert_true((float)mean_at(map, "prob", r) == 0.125f * (float)(r + 1) + 0.125f);
+  assert_int_equal(json_array_size(json_object_get(data, "maps")), 4); /* by row, and pooled */
+  json_decref(data);
+  free(html);
+  fv_table_free(t);
+  OK(fv_table_new(&t, &e));
+  assert_int_equal(fv_page_write(at("none.html"), &page, t, NULL, &e), FV_EUSAGE);
+  assert_null(file_text(at("none.html"), &size));
+  fv_table_free(t);
+}
+
+/* What is not a study's database is refused, and no page appears. */
+static void test_refused(void **state) {
+  (void)state;
+  size_t size;
+  file_write(at("text.db"), "not a database", 14);
+  assert_int_equal(fv_report_write(at("text.db"), at("no.html"), NULL, &e), FV_EFORMAT);
+  assert_non_null(strstr(e.text, "text.db"));
+  assert_int_equal(fv_report_write(at("missing.db"), at("no.html"), NULL, &e), FV_ENOTFOUND);
+  plan p = {.name = "empty", .reason = "", .samples = 0};
+  make(at("empty.db"), &p);
+  assert_int_equal(fv_report_write(at("empty.db"), at("no.html"), NULL, &e), FV_EFORMAT);
+  assert_non_null(strstr(e.text, "no samples"));
+  assert_int_not_equal(fv_report_write(at("empty.db"), at("no folder/no.html"), NULL, &e), FV_OK);
+  assert_null(file_text(at("no.html"), &size));
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_hostile), cmocka_unit_test(test_not_utf8),
+                                     cmocka_unit_test(test_numbers), cmocka_unit_test(test_size),
+                                     cmocka_unit_test(test_browser), cmocka_unit_test(test_single),
+                                     cmocka_unit_test(test_refused)};
+  return cmocka_run_group_tests(tests, make_folder, remove_folder);
+}
