@@ -59,20 +59,22 @@ static const char in_order[] =
     " WHERE ?1 IS NULL OR b.sweep_id = (SELECT id FROM sweeps WHERE name = ?1)"
     " ORDER BY s.id, b.id, c.n";
 
+static const char *text_at(sqlite3_stmt *q, int column) { return (const char *)sqlite3_column_text(q, column); }
+
 static void read_row(sqlite3_stmt *q, fv_row *r) {
-  *r = (fv_row){.sample = fv_store_text(q, 0),
+  *r = (fv_row){.sample = text_at(q, 0),
                 .draw = fv_store_whole(q, 1),
-                .corrupt = fv_store_text(q, 2),
-                .stack = fv_store_text(q, 3),
-                .site = fv_store_text(q, 4),
+                .corrupt = text_at(q, 2),
+                .stack = text_at(q, 3),
+                .site = text_at(q, 4),
                 .layer = fv_store_whole(q, 5),
                 .window = fv_store_whole(q, 6),
                 .row = fv_store_whole(q, 7),
-                .piece = fv_store_text(q, 8),
+                .piece = text_at(q, 8),
                 .head = fv_store_whole(q, 9),
-                .from = fv_store_text(q, 10),
-                .to = fv_store_text(q, 11),
-                .op = fv_store_text(q, 12),
+                .from = text_at(q, 10),
+                .to = text_at(q, 11),
+                .op = text_at(q, 12),
                 .prob = fv_store_number(q, 13),
                 .logit = fv_store_number(q, 14),
                 .logit_diff = fv_store_number(q, 15),
@@ -85,7 +87,7 @@ static void read_row(sqlite3_stmt *q, fv_row *r) {
                 .clean_logit_diff = fv_store_number(q, 22),
                 .corrupt_logit_diff = fv_store_number(q, 23),
                 .answer_id = fv_store_whole(q, 24),
-                .answer = fv_store_text(q, 25)};
+                .answer = text_at(q, 25)};
 }
 
 static fv_status check_sweep(const fv_store *s, const char *sweep, fv_error *err) {

@@ -175,6 +175,14 @@ static fv_status find_place(writer *w, const fv_row *r, fv_error *err) {
   return fv_store_step(w->store, w->place_add, err);
 }
 
+/* An empty text in a cell is not an empty cell: the decoder's start token has the piece "". */
+static void bind_cell(sqlite3_stmt *q, int at, const char *text) {
+  if (text)
+    sqlite3_bind_text(q, at, text, -1, SQLITE_TRANSIENT);
+  else
+    sqlite3_bind_null(q, at);
+}
+
 static fv_status write_cell(writer *w, const fv_row *r, bool first, fv_error *err) {
   fv_status st = FV_OK;
   if (first || !same_base(r, &w->last)) st = new_base(w, r, err);
@@ -183,9 +191,9 @@ static fv_status write_cell(writer *w, const fv_row *r, bool first, fv_error *er
   sqlite3_stmt *q = w->cell;
   sqlite3_bind_int64(q, 1, w->base_id), sqlite3_bind_int64(q, 2, w->n++), sqlite3_bind_int64(q, 3, w->place_id);
   fv_store_bind_count(q, 4, r->row);
-  fv_store_bind_text(q, 5, r->piece);
+  bind_cell(q, 5, r->piece);
   fv_store_bind_count(q, 6, r->head);
-  fv_store_bind_text(q, 7, r->from), fv_store_bind_text(q, 8, r->to);
+  bind_cell(q, 7, r->from), bind_cell(q, 8, r->to);
   const float numbers[] = {r->prob, r->logit, r->logit_diff, r->p_diff, r->effect, r->kl};
   for (int i = 0; i < 6; i++) fv_store_bind_real(q, 9 + i, numbers[i]);
   fv_store_bind_count(q, 15, r->rank);
