@@ -25,6 +25,7 @@ class Instrumented:
         self.model = model.eval()
         self.edit = None
         self.seen = None
+        self.keep = None  # a predicate on names: what is remembered of a run; None: everything
 
     # -- one run -----------------------------------------------------------------------------------------------------
 
@@ -104,7 +105,8 @@ class Instrumented:
             edited = self.edit(name, value[0])
             if edited is not None:
                 new = edited[None]
-        self.seen[name] = new[0].clone()
+        if self.keep is None or self.keep(name):
+            self.seen[name] = new[0].clone()
         return new
 
     def _heads(self, name, value):

@@ -43,9 +43,12 @@ class Instrumented(blip_sites.Instrumented):
     def plain_logits(self, pixels, ids):
         return self.model(input_ids=torch.tensor([ids]), pixel_values=pixels).logits[0, -1]
 
+    def may_cache(self):
+        """Llama's class ignores a sliding window in its configuration; the cache of this version does not."""
+        return self.phi3 or getattr(self.model.config.text_config, "sliding_window", None) is None
+
     def generate(self, pixels, ids, count):
-        # Llama's class ignores a sliding window in its configuration; the cache of this version does not
-        cache = self.phi3 or getattr(self.model.config.text_config, "sliding_window", None) is None
+        cache = self.may_cache()
         out = self.model.generate(input_ids=torch.tensor([ids]), pixel_values=pixels, do_sample=False, num_beams=1,
                                   max_new_tokens=count, eos_token_id=self.ends, use_cache=cache)
         return out[0, len(ids):].tolist()
