@@ -52,6 +52,11 @@ typedef struct cli_args {
   cli_list site;
   const char *corrupt_image, *corrupt_question, *heads, *rows, *layers, *direction, *correct, *incorrect, *metric;
   bool pad_attended;
+  /* attend, circuit */
+  const char *keys, *minus, *upsample, *background, *group;
+  double alpha;
+  bool minmax;
+  int64_t columns;
   /* verify, bench */
   const char *vectors;
   double tolerance;
@@ -78,8 +83,8 @@ typedef struct cli_command {
   fv_status (*run)(cli_session *s);
 } cli_command;
 
-extern const cli_command command_info, command_ask, command_tokens, command_trace, command_patch, command_edit,
-    command_verify, command_bench, command_report, command_help;
+extern const cli_command command_info, command_ask, command_tokens, command_trace, command_patch, command_attend,
+    command_edit, command_verify, command_bench, command_report, command_help;
 const cli_command *command_at(int i); /* NULL behind the last */
 const cli_command *command_find(const char *name);
 

@@ -57,6 +57,7 @@ typedef struct fv_attend_maps {
   char **row_labels, **key_labels; /* pieces, or names; NULL where averaged samples differ */
   size_t nheads;                   /* the mean over all heads, if wanted, is the last */
   fv_attend_head *heads;
+  int64_t cls_key; /* the class row among the keys; -1: none, or in the matrix */
   int64_t samples;
   double *store; /* owns the weights */
 } fv_attend_maps;

@@ -78,6 +78,7 @@ typedef struct fv_overlay_options {
   float vmin, vmax; /* NaN: from the data of all panels (diverging maps: as far below 0 as above) */
   bool minmax;      /* every map is first scaled to 0..1 by its own ends, and the colours span 0..1 */
   double alpha;     /* share of the colour, 0 to 1; the rest is the picture */
+  bool gray;        /* the picture below maps is drawn in shades of gray, so that all colour is the map's */
   fv_upsample upsample;
   bool serif;
   double dpi;            /* PNG only; 36 to 1200 */
@@ -88,7 +89,7 @@ typedef struct fv_overlay_options {
   const char *bar_label; /* what the colour means; NULL = nothing is said */
 } fv_overlay_options;
 
-/* viridis, scale from the data, alpha 0.5, nearest, sans, 300 dpi, 7 points. */
+/* Reds, scale from the data, alpha 0.5, the picture in colour, nearest, sans, 300 dpi, 7 points. */
 void fv_overlay_defaults(fv_overlay_options *options);
 
 /* Draws maps over a picture [height, width, 3], or, where picture is NULL, alone, as panels in a grid with one colour

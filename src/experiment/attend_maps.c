@@ -67,7 +67,7 @@ static bool offers(gather *g, const char *stack, const char *site, bool patches)
   if (!stack) return false;
   snprintf(g->site, sizeof g->site, "%s.*.%s", stack, site);
   if (fv_address_resolve(g->model, g->input, g->site, &sels, &n, NULL)) return false;
-  bool yes = n > 0 && (!patches || sees_patches(g, key_space_of(g, &sels[0])));
+  bool yes = n > 0 && sels[0].head_width > 0 && (!patches || sees_patches(g, key_space_of(g, &sels[0])));
   release_all(sels, n);
   return yes;
 }
@@ -296,7 +296,7 @@ static fv_status collect(const gather *g, fv_attend_maps *a, fv_error *err) {
   const fv_selection *first = &g->sels[0];
   snprintf(a->stack, sizeof a->stack, "%s", g->model->plan->stacks[first->stack].name);
   snprintf(a->site, sizeof a->site, "%s", first->site);
-  a->rows = first->nrows, a->keys = g->nkeys, a->samples = 1;
+  a->rows = first->nrows, a->keys = g->nkeys, a->samples = 1, a->cls_key = g->cls;
   a->nheads = g->nwanted + g->o->average;
   fv_status st = label(g, a, err);
   if (!st) st = allot(a, err);

@@ -11,7 +11,7 @@
 enum { MARGIN = 5, GAP = 9, TITLE_GAP = 3, MOST_PANELS = 4096 };
 
 void fv_overlay_defaults(fv_overlay_options *o) {
-  *o = (fv_overlay_options){.colors = "viridis", .vmin = NAN, .vmax = NAN, .alpha = 0.5, .dpi = 300, .font_size = 7};
+  *o = (fv_overlay_options){.colors = "Reds", .vmin = NAN, .vmax = NAN, .alpha = 0.5, .dpi = 300, .font_size = 7};
 }
 
 /* What drawing needs to know. */
@@ -103,6 +103,8 @@ static double covered(const page *p, int64_t r, int64_t c, int64_t rows, int64_t
   return area > 0.0 ? sum / area : 255.0;
 }
 
+static double luma(const uint8_t *rgb) { return 0.299 * rgb[0] + 0.587 * rgb[1] + 0.114 * rgb[2]; }
+
 static fv_status paint(const page *p, const fv_overlay *m, int64_t rows, int64_t cols, const uint8_t *background,
                        uint8_t *rgb, fv_error *err) {
   double *map = NULL;
@@ -113,8 +115,10 @@ static fv_status paint(const page *p, const fv_overlay *m, int64_t rows, int64_t
     bool there = map && !isnan(map[i]);
     fv_rgb c = there ? fv_scale_color(&p->scale, map[i]) : (fv_rgb){0, 0, 0};
     double share = there ? alpha : 0.0, color[3] = {c.r, c.g, c.b};
-    for (int k = 0; k < 3; k++)
-      rgb[i * 3 + k] = (uint8_t)nearbyint(share * color[k] + (1.0 - share) * background[i * 3 + k]);
+    for (int k = 0; k < 3; k++) {
+      double below = p->o->gray && map ? luma(background + i * 3) : background[i * 3 + k];
+      rgb[i * 3 + k] = (uint8_t)nearbyint(share * color[k] + (1.0 - share) * below);
+    }
   }
   free(map);
   return FV_OK;
@@ -143,7 +147,7 @@ static fv_status place(page *p, fv_error *err) {
   for (size_t i = 0; i < p->panels; i++)
     if (p->maps[i].values) tall = (double)p->maps[i].rows, wide = (double)p->maps[i].cols;
   if (p->picture) tall = (double)p->height, wide = (double)p->width;
-  p->across = o->columns > 0 ? (size_t)o->columns : p->panels <= 4 ? p->panels : (size_t)ceil(sqrt((double)p->panels));
+  p->across = o->columns > 0 ? (size_t)o->columns : p->panels <= 5 ? p->panels : (size_t)ceil(sqrt((double)p->panels));
   if (p->across > p->panels) p->across = p->panels;
   p->down = (p->panels + p->across - 1) / p->across;
   double size = 72 * (o->size > 0 ? o->size : fmin(2.4, fmax(0.65, 7.0 / (double)p->across)));

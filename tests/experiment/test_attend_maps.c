@@ -65,6 +65,7 @@ static void test_cross(void **state) {
   assert_string_equal(a.site, "cross.pattern");
   assert_true(a.picture && a.down == 5 && a.across == 5 && a.rows == 8 && a.keys == 25 && a.samples == 1);
   assert_int_equal(a.nheads, 10);
+  assert_int_equal(a.cls_key, 0);
   assert_string_equal(a.row_labels[5], "shirt");
   assert_string_equal(a.key_labels[7], "image[1,2]");
   assert_int_equal(a.key_index[7], 8);
@@ -174,6 +175,7 @@ static void test_language(void **state) {
   assert_true(a.picture && a.down == 2 && a.across == 2 && a.rows == 1 && a.row_index[0] == 21);
   int64_t patch = a.key_index[0];
   assert_int_equal(patch, 5);
+  assert_int_equal(a.cls_key, 4);
   for (size_t i = 0; i < a.nheads; i++) {
     double other = 0.0;
     for (int64_t k = 0; k < 22; k++) {

@@ -67,8 +67,8 @@ static void test_pixels(void **state) {
   uint8_t table[256][3];
   bool diverging;
   OK(fv_colors_table("seismic", table, &diverging, ERR));
-  for (int half = 0; half < 2; half++) {
-    o.alpha = half ? 0.5 : 1.0;
+  for (int half = 0; half < 3; half++) {
+    o.alpha = half ? 0.5 : 1.0, o.gray = half == 2;
     OK(fv_overlay_write("overlay.png", picture, SIDE, SIDE, 3, maps, &o, ERR));
     decoded d = decode("overlay.png");
     for (int r = 1; r < SIDE - 1; r++)
@@ -77,10 +77,12 @@ static void test_pixels(void **state) {
         const uint8_t *color =
             table[(int)floor(256 * (value + 7) / 14) > 255 ? 255 : (int)floor(256 * (value + 7) / 14)];
         const uint8_t *p = picture + (r * SIDE + c) * 3;
-        expect_pixel(&d, MARGIN + c, MARGIN + r, o.alpha * color[0] + (1 - o.alpha) * p[0],
-                     o.alpha * color[1] + (1 - o.alpha) * p[1], o.alpha * color[2] + (1 - o.alpha) * p[2]);
-        for (int panel = 1; panel < 3; panel++) /* the picture alone; a map without values */
-          expect_pixel(&d, MARGIN + panel * (SIDE + GAP) + c, MARGIN + r, p[0], p[1], p[2]);
+        double gray = 0.299 * p[0] + 0.587 * p[1] + 0.114 * p[2], want[3];
+        for (int k = 0; k < 3; k++) want[k] = o.alpha * color[k] + (1 - o.alpha) * (o.gray ? gray : p[k]);
+        expect_pixel(&d, MARGIN + c, MARGIN + r, want[0], want[1], want[2]);
+        expect_pixel(&d, MARGIN + SIDE + GAP + c, MARGIN + r, p[0], p[1], p[2]); /* the picture alone */
+        for (int k = 0; k < 3; k++) want[k] = o.gray ? gray : p[k];
+        expect_pixel(&d, MARGIN + 2 * (SIDE + GAP) + c, MARGIN + r, want[0], want[1], want[2]); /* no values */
       }
     free(d.rgb);
   }

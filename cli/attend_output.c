@@ -1,0 +1,325 @@
+#include "attend_output.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "maps.h"
+
+static int64_t out_rows(const fv_attend_maps *m) { return m->picture ? 1 : m->rows; }
+
+static void head_name(const fv_attend_head *h, char out[48]) {
+  if (h->layer < 0)
+    snprintf(out, 48, "mean of all");
+  else
+    snprintf(out, 48, "L%lldH%lld", (long long)h->layer, (long long)h->head);
+}
+
+/* The label, or the number where samples differ. */
+static void label(char *const *labels, const int64_t *index, int64_t i, char out[64]) {
+  if (labels[i])
+    snprintf(out, 64, "%.60s", labels[i]);
+  else
+    snprintf(out, 64, "%lld", (long long)index[i]);
+}
+
+/* ---- text ---- */
+
+static void print_text(const attend_run *r) {
+  const fv_attend_maps *m = &r->maps;
+  FILE *out = r->s->out;
+  fprintf(out, "%s %s: ", m->stack, m->site);
+  if (m->picture)
+    fprintf(out, "%lld x %lld patches", (long long)m->down, (long long)m->across);
+  else
+    fprintf(out, "%lld rows, %lld keys", (long long)m->rows, (long long)m->keys);
+  fprintf(out, "%s%s\n", *r->title ? "; " : "", r->title);
+  if (r->difference) fprintf(out, "%s\n", r->minus_text);
+  if (r->excluded) fprintf(out, "%lld sample%s excluded\n", (long long)r->excluded, r->excluded == 1 ? "" : "s");
+  fprintf(out, m->picture ? "\nhead            class    picture      other  %s\n" : "\nhead         %s\n",
+          r->difference ? "largest difference" : "largest");
+  for (size_t i = 0; i < m->nheads; i++) {
+    const fv_attend_head *h = &m->heads[i];
+    int64_t at = 0;
+    double sum = 0.0;
+    char name[48], key[64], row[64];
+    for (int64_t k = 0; k < out_rows(m) * m->keys; k++) {
+      sum += h->weights[k];
+      if (fabs(h->weights[k]) > fabs(h->weights[at])) at = k;
+    }
+    head_name(h, name);
+    label(m->key_labels, m->key_index, at % m->keys, key);
+    label(m->row_labels, m->row_index, m->picture ? 0 : at / m->keys, row);
+    if (m->picture && isnan(*h->cls))
+      fprintf(out, "%-11s %9s %10.4f %10.4f  %.4f at %s\n", name, "-", sum, *h->other, h->weights[at], key);
+    else if (m->picture)
+      fprintf(out, "%-11s %9.4f %10.4f %10.4f  %.4f at %s\n", name, *h->cls, sum, *h->other, h->weights[at], key);
+    else
+      fprintf(out, "%-11s  %.4f from %s to %s\n", name, h->weights[at], row, key);
+  }
+}
+
+/* ---- JSON ---- */
+
+static void json_numbers(json_out *j, const char *key, const double *v, int64_t n) {
+  json_begin(j, key, '[');
+  for (int64_t i = 0; i < n; i++) json_num(j, NULL, v[i]);
+  json_end(j, ']');
+}
+
+static void json_labels(json_out *j, const char *key, char *const *labels, const int64_t *index, int64_t n) {
+  json_begin(j, key, '[');
+  for (int64_t i = 0; i < n; i++) {
+    json_begin(j, NULL, '{');
+    json_int(j, "row", index[i]);
+    json_text(j, "piece", labels[i]);
+    json_end(j, '}');
+  }
+  json_end(j, ']');
+}
+
+static fv_status print_json(const attend_run *r) {
+  const fv_attend_maps *m = &r->maps;
+  json_out j = {.f = r->s->out};
+  json_begin(&j, NULL, '{');
+  fv_status st = json_model(&j, r->s);
+  if (st) return st;
+  json_text(&j, "stack", m->stack);
+  json_text(&j, "site", m->site);
+  json_int(&j, "samples", m->samples);
+  json_int(&j, "excluded", r->excluded);
+  json_text(&j, "minus", r->s->args->minus);
+  json_labels(&j, "rows", m->row_labels, m->row_index, m->rows);
+  if (m->picture) {
+    json_begin(&j, "grid", '[');
+    json_int(&j, NULL, m->down);
+    json_int(&j, NULL, m->across);
+    json_end(&j, ']');
+  } else {
+    json_labels(&j, "keys", m->key_labels, m->key_index, m->keys);
+  }
+  json_begin(&j, "heads", '[');
+  for (size_t i = 0; i < m->nheads; i++) {
+    const fv_attend_head *h = &m->heads[i];
+    json_begin(&j, NULL, '{');
+    if (h->layer < 0) json_text(&j, "layer", NULL), json_text(&j, "head", NULL);
+    if (h->layer >= 0) json_int(&j, "layer", h->layer), json_int(&j, "head", h->head);
+    if (m->picture) {
+      json_num(&j, "cls", *h->cls);
+      json_num(&j, "other", *h->other);
+    } else {
+      json_numbers(&j, "other", h->other, m->rows);
+    }
+    json_matrix(&j, "weights", h->weights, m->picture ? m->down : m->rows, m->picture ? m->across : m->keys);
+    json_end(&j, '}');
+  }
+  json_end(&j, ']');
+  json_end(&j, '}');
+  return FV_OK;
+}
+
+/* ---- CSV ---- */
+
+static void csv_text(FILE *f, const char *text) {
+  if (!strpbrk(text, "\",\r\n")) {
+    fputs(text, f);
+    return;
+  }
+  putc('"', f);
+  for (; *text; text++) {
+    if (*text == '"') putc('"', f);
+    putc(*text, f);
+  }
+  putc('"', f);
+}
+
+static void csv_line(FILE *f, const fv_attend_maps *m, const fv_attend_head *h, int64_t row, int64_t key,
+                     const char *name, double weight) {
+  char text[FV_NUMBER_TEXT];
+  fprintf(f, "%s,%s,", m->stack, m->site);
+  if (h->layer >= 0) fprintf(f, "%lld,%lld", (long long)h->layer, (long long)h->head);
+  if (h->layer < 0) putc(',', f);
+  putc(',', f);
+  if (row >= 0) fprintf(f, "%lld", (long long)m->row_index[row]);
+  putc(',', f);
+  if (row >= 0 && m->row_labels[row]) csv_text(f, m->row_labels[row]);
+  putc(',', f);
+  if (key >= 0) fprintf(f, "%lld", (long long)key);
+  putc(',', f);
+  if (name) csv_text(f, name);
+  fv_number_format(text, (float)weight);
+  fprintf(f, ",%s\n", text);
+}
+
+static void csv_lines(FILE *f, const fv_attend_maps *m) {
+  fputs("stack,site,layer,head,row,piece,key,name,weight\n", f);
+  for (size_t i = 0; i < m->nheads; i++) {
+    const fv_attend_head *h = &m->heads[i];
+    for (int64_t t = 0; t < out_rows(m); t++) {
+      int64_t row = m->picture && m->rows > 1 ? -1 : t; /* the mean of several rows is of none */
+      if (m->picture && m->cls_key >= 0) csv_line(f, m, h, row, m->cls_key, "cls", h->cls[t]);
+      for (int64_t k = 0; k < m->keys; k++)
+        csv_line(f, m, h, row, m->key_index[k], m->key_labels[k], h->weights[t * m->keys + k]);
+      csv_line(f, m, h, row, -1, "other", h->other[t]);
+    }
+  }
+}
+
+static fv_status write_csv(const attend_run *r) {
+  if (strcmp(r->csv, "-") == 0) return csv_lines(r->s->out, &r->maps), FV_OK;
+  FILE *f = fopen(r->csv, "w");
+  if (!f) return fv_fail(&r->s->err, FV_EIO, "%s: cannot write: %s", r->csv, strerror(errno));
+  csv_lines(f, &r->maps);
+  bool lost = ferror(f) != 0;
+  lost |= fclose(f) != 0;
+  return lost ? fv_fail(&r->s->err, FV_EIO, "%s: cannot write: %s", r->csv, strerror(errno)) : FV_OK;
+}
+
+/* ---- NumPy ---- */
+
+static fv_status write_npz(const attend_run *r) {
+  const fv_attend_maps *m = &r->maps;
+  int64_t n = (int64_t)m->nheads, rows = out_rows(m), cells = rows * m->keys;
+  int64_t shape[3] = {n, m->picture ? m->down : m->rows, m->picture ? m->across : m->keys}, share[2] = {n, rows};
+  double *weights = calloc((size_t)(n * cells) + 1, sizeof *weights);
+  double *cls = calloc((size_t)(n * rows) + 1, sizeof *cls), *other = calloc((size_t)(n * rows) + 1, sizeof *other);
+  int64_t *layers = calloc((size_t)n + 1, sizeof *layers), *heads = calloc((size_t)n + 1, sizeof *heads);
+  fv_npz *z = NULL;
+  fv_status st = weights && cls && other && layers && heads ? FV_OK : fv_fail(&r->s->err, FV_ENOMEM, "no memory");
+  for (int64_t i = 0; i < n && !st; i++) {
+    const fv_attend_head *h = &m->heads[i];
+    memcpy(weights + i * cells, h->weights, (size_t)cells * sizeof *weights);
+    memcpy(cls + i * rows, h->cls, (size_t)rows * sizeof *cls);
+    memcpy(other + i * rows, h->other, (size_t)rows * sizeof *other);
+    layers[i] = h->layer, heads[i] = h->head;
+  }
+  if (!st) st = fv_npz_open(r->npz, &z, &r->s->err);
+  size_t rank = m->picture ? 1 : 2;
+  const cli_array arrays[] = {{"weights", FV_NPY_F64, 3, shape, weights},
+                              {"layers", FV_NPY_I64, 1, shape, layers},
+                              {"heads", FV_NPY_I64, 1, shape, heads},
+                              {"cls", FV_NPY_F64, rank, share, cls},
+                              {"other", FV_NPY_F64, rank, share, other},
+                              {"rows", FV_NPY_I64, 1, &m->rows, m->row_index},
+                              {"row_pieces", FV_NPY_TEXT, 1, &m->rows, m->row_labels},
+                              {"keys", FV_NPY_I64, 1, &m->keys, m->key_index},
+                              {"key_pieces", FV_NPY_TEXT, 1, &m->keys, m->key_labels},
+                              {"samples", FV_NPY_I64, 0, NULL, &m->samples}};
+  if (!st) st = npz_arrays(r->s, z, "", arrays, sizeof arrays / sizeof *arrays);
+  if (!st) st = fv_npz_commit(z, &r->s->err), z = NULL;
+  fv_npz_abort(z);
+  free(weights), free(cls), free(other), free(layers), free(heads);
+  return st;
+}
+
+/* ---- pictures ---- */
+
+static const char *colors(const attend_run *r) {
+  if (r->s->args->colors) return r->s->args->colors;
+  return r->difference ? r->maps.picture ? "seismic" : "RdBu" : r->maps.picture ? "Reds" : "Purples";
+}
+
+/* Weights begin at 0. */
+static float least(const attend_run *r) {
+  bool from_data = r->difference || r->s->args->minmax || !isnan(r->s->args->vmin);
+  return from_data ? (float)r->s->args->vmin : 0.0f;
+}
+
+static void bar_text(const attend_run *r, char out[160]) {
+  if (r->maps.picture && r->s->args->minmax)
+    snprintf(out, 160, "each map from its least (0) to its most (1)");
+  else
+    snprintf(out, 160, "attention%s%s", *r->minus_text ? " " : "", r->minus_text);
+}
+
+/* Several layers of the same heads stand below each other. */
+static int64_t columns(const attend_run *r, size_t n) {
+  const fv_attend_maps *m = &r->maps;
+  int64_t heads = 0;
+  if (r->s->args->columns) return r->s->args->columns;
+  while ((size_t)heads < n && m->heads[heads].layer == m->heads[0].layer) heads++;
+  if (heads < 2 || heads > 16 || (size_t)heads == n || n % (size_t)heads) return 0;
+  for (size_t i = 0; i < n; i++)
+    if (m->heads[i].head != m->heads[i % (size_t)heads].head) return 0;
+  return heads;
+}
+
+/* The maps, and where that leaves the grid whole, the picture alone before them; the mean over all heads is another
+ * scale than differences from it, and is left to the tables. */
+static fv_status draw_overlay(const attend_run *r) {
+  const fv_attend_maps *m = &r->maps;
+  const cli_args *a = r->s->args;
+  size_t n = m->nheads - (m->heads[m->nheads - 1].layer < 0);
+  int64_t width = 0, height = 0, side = columns(r, n);
+  const uint8_t *picture = r->input ? fv_input_picture(r->input, &width, &height) : NULL;
+  bool alone = picture && side == 0 && n <= 24;
+  fv_overlay *maps = calloc(n + 1, sizeof *maps);
+  float *values = calloc(n * (size_t)m->keys + 1, sizeof *values);
+  char(*titles)[48] = calloc(n + 1, sizeof *titles), bar[160];
+  fv_status st = maps && values && titles ? FV_OK : fv_fail(&r->s->err, FV_ENOMEM, "no memory");
+  for (size_t i = 0; i < n && !st; i++) {
+    for (int64_t k = 0; k < m->keys; k++) values[(int64_t)i * m->keys + k] = (float)m->heads[i].weights[k];
+    head_name(&m->heads[i], titles[i]);
+    maps[i + alone] = (fv_overlay){m->down, m->across, values + i * (size_t)m->keys, titles[i]};
+  }
+  if (!st && alone) maps[0].title = "picture";
+  fv_overlay_options o;
+  fv_overlay_defaults(&o);
+  o.colors = colors(r), o.vmin = least(r), o.vmax = (float)a->vmax, o.minmax = a->minmax, o.alpha = a->alpha;
+  o.upsample = strcmp(a->upsample, "cubic") == 0 ? FV_UPSAMPLE_CUBIC : FV_UPSAMPLE_NEAREST;
+  o.gray = strcmp(a->background, "gray") == 0;
+  o.serif = a->serif, o.columns = side, o.title = *r->title ? r->title : NULL, o.bar_label = bar;
+  bar_text(r, bar);
+  if (!st) st = fv_overlay_write(r->plot, picture, width, height, n + alone, maps, &o, &r->s->err);
+  free(maps), free(values), free(titles);
+  return st;
+}
+
+/* Panels of heat maps: for the terminal, and for matrices in files, too. */
+static fv_status draw_panels(const attend_run *r, const char *plot) {
+  const fv_attend_maps *m = &r->maps;
+  int64_t rows = m->picture ? m->down : m->rows, cols = m->picture ? m->across : m->keys;
+  size_t n = m->nheads - (r->difference && m->heads[m->nheads - 1].layer < 0), made = 0;
+  cli_panel *panels = calloc(n + 1, sizeof *panels);
+  fv_status st = panels ? FV_OK : fv_fail(&r->s->err, FV_ENOMEM, "no memory");
+  for (size_t i = 0; i < n && !st; i++) {
+    cli_panel *p = &panels[i];
+    char name[48];
+    st = panel_new(r->s, rows, cols, p), made++;
+    if (st) break;
+    for (int64_t k = 0; k < rows * cols; k++) p->values[k] = (float)m->heads[i].weights[k];
+    for (int64_t k = 0; k < rows + cols; k++) {
+      char text[64];
+      bool down = k < rows;
+      int64_t at = down ? k : k - rows;
+      if (m->picture)
+        snprintf(text, sizeof text, "%lld", (long long)at);
+      else
+        label(down ? m->row_labels : m->key_labels, down ? m->row_index : m->key_index, at, text);
+      *(down ? &p->rows[at] : &p->columns[at]) = strdup(text);
+    }
+    head_name(&m->heads[i], name);
+    snprintf(p->title, sizeof p->title, "%s", name);
+    bar_text(r, p->bar);
+    if (!m->picture) p->map.x_label = "key", p->map.y_label = "row that looks";
+    p->colors = colors(r);
+  }
+  if (!st) st = maps_draw(r->s, panels, n, *r->title ? r->title : NULL, least(r), (float)r->s->args->vmax, plot);
+  for (size_t i = 0; i < made; i++) panel_release(&panels[i]);
+  free(panels);
+  return st;
+}
+
+fv_status attend_output(attend_run *r) {
+  const cli_args *a = r->s->args;
+  fv_status st = r->npz ? write_npz(r) : FV_OK;
+  if (!st && r->plot && r->maps.picture) st = draw_overlay(r);
+  const char *plot = r->maps.picture ? NULL : r->plot;
+  if (!st && maps_wanted(r->s, plot)) st = draw_panels(r, plot);
+  if (!st && r->csv) st = write_csv(r);
+  if (st) return st;
+  if (a->json) return print_json(r);
+  if (!a->csv || strcmp(a->csv, "-") != 0) print_text(r);
+  return FV_OK;
+}
