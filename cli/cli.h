@@ -57,6 +57,10 @@ typedef struct cli_args {
   double alpha;
   bool minmax;
   int64_t columns;
+  /* data */
+  const char *table, *excluded, *corrected_prompts, *batches, *rule;
+  int64_t count;
+  bool gray, train, keep_black, svo_dup, corrupted;
   /* verify, bench */
   const char *vectors;
   double tolerance;
@@ -84,7 +88,7 @@ typedef struct cli_command {
 } cli_command;
 
 extern const cli_command command_info, command_ask, command_tokens, command_trace, command_patch, command_attend,
-    command_edit, command_verify, command_bench, command_report, command_help;
+    command_edit, command_verify, command_bench, command_data, command_report, command_help;
 const cli_command *command_at(int i); /* NULL behind the last */
 const cli_command *command_find(const char *name);
 

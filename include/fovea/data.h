@@ -21,7 +21,8 @@
 #ifndef FOVEA_DATA_H
 #define FOVEA_DATA_H
 
-#include "fovea/status.h"
+#include "fovea/input.h"
+#include "fovea/wave.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -62,6 +63,60 @@ fv_status fv_pairs_save_excluded(const char *path, const fv_pairs *pairs, fv_err
 void fv_pairs_release(fv_pairs *pairs);
 /* A further column of one sample, NULL when it has none of that name. */
 const char *fv_pair_field(const fv_pair *pair, const char *name);
+
+/* ---- builders ---- */
+
+typedef struct fv_data_kind {
+  const char *name, *summary;
+  const char *needs; /* options without which it cannot work, separated by blanks: "table images" */
+} fv_data_kind;
+/* The builders; NULL behind the last. */
+const fv_data_kind *fv_data_kind_at(size_t i);
+
+typedef struct fv_data_options {
+  const char *kind;    /* name of a builder */
+  const char *table;   /* the source table: CSV */
+  const char *images;  /* the folder with the pictures; cifar10: where they are written (created when absent) */
+  const char *batches; /* cifar10: the folder of the binary batches, or one of them */
+  const char *prompts; /* svo: CSV with the columns prompt and corrected, or NULL */
+  int64_t seed;        /* of every random choice; each sample has a stream of its own */
+  int64_t limit;       /* rows of the table or pictures to look at; 0: all */
+  int64_t words;       /* coco-qa: only questions of that many words; 0: all */
+  bool keep_black;     /* keep pictures that are black all over, which is how failed downloads were stored */
+  bool gray;           /* cifar10: the corrupted picture is the gray one */
+  bool train;          /* cifar10: the training pictures instead of the test pictures */
+} fv_data_options;
+
+/* Makes samples; what cannot be used is excluded with a reason. Layouts and rules: docs/data.md. Errors: FV_EUSAGE
+ * (unknown kind, missing option), FV_EUNSUPPORTED (coco), those of reading; no sample left is FV_EFORMAT. */
+fv_status fv_data_build(const fv_data_options *options, fv_pairs *out, fv_error *err);
+
+/* ---- what a model says to the samples, and which of them to take ---- */
+
+typedef struct fv_evaluate_options {
+  fv_input_options input; /* exif and pillow; the rest comes from the samples */
+  size_t memory;          /* bytes for activations; 0: no limit */
+  int64_t max_new;        /* generated tokens; 0: the family's limit */
+  int64_t batch;          /* samples per wave; 0: 8 */
+  bool corrupted;         /* the corrupted picture and text instead: column generated_corrupt */
+} fv_evaluate_options;
+
+/* Greedy answers to all samples, in the further column "generated". Samples whose picture or text is missing or cannot
+ * be read are excluded. The answers do not depend on the batch. */
+fv_status fv_data_evaluate(const fv_model *model, const fv_evaluate_options *options, fv_pairs *pairs,
+                           const fv_progress *progress, fv_error *err);
+
+typedef struct fv_select_options {
+  const char *rule; /* fer, mit-states, svo, cifar10 */
+  int64_t count;    /* samples per group and half; 0: the rule's */
+  int64_t seed;     /* pandas' random_state; the published selections used 1 */
+  bool svo_dup;     /* take the positive pictures of SVO-Probes twice instead of the negative ones (N-18) */
+} fv_select_options;
+
+/* Keeps samples whose generated answer is correct, as many per group and half (correct answer first or second;
+ * positive or negative picture), drawn as pandas' .sample(n, random_state=seed) draws; what is left out is excluded.
+ * The order is that of groups (as they appear), halves and draws. Errors: FV_EUSAGE, FV_EFORMAT (nothing left). */
+fv_status fv_data_select(const fv_select_options *options, fv_pairs *pairs, fv_error *err);
 
 #ifdef __cplusplus
 }

@@ -94,7 +94,7 @@ typedef struct fv_samples {
   size_t count;
   fv_sample *list;
   size_t nexcluded;
-  char **excluded; /* "row 17 (5882): COCO/...: no such file" */
+  char **excluded; /* "t.csv line 18 (row 17, image 5882): the folder has no such picture" */
 } fv_samples;
 /* A COCO-QA style CSV: an unnamed running index, the image id, the question, the answer. Images are
  * DIR/<12 digits>.jpg (or .png, .jpeg, .webp). words > 0 keeps questions of that many words; limit > 0 stops after so

@@ -1,5 +1,4 @@
 /* Samples from a COCO-QA style table and a folder of images. */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -53,20 +52,18 @@ static char *find_image(const char *dir, long long id) {
 
 static fv_status add_sample(fv_samples *s, char *fields[], const char *dir, const char *csv_name, int64_t line,
                             fv_error *err) {
-  char *name = fv_format("%s", fields[0]), *end, reason[300];
+  char *name = fv_format("%s", fields[0]), *end;
   if (!name) return fv_fail(err, FV_ENOMEM, "no memory");
   fv_status st = FV_OK;
   long long id = strtoll(fields[1], &end, 10);
-  char *image = end != fields[1] && !*end && id >= 0 ? find_image(dir, id) : NULL;
-  snprintf(reason, sizeof reason, "%s", "");
-  if (end == fields[1] || *end || id < 0)
-    snprintf(reason, sizeof reason, "image id \"%.60s\" is not a number", fields[1]);
-  else if (!image)
-    snprintf(reason, sizeof reason, "%.200s has no image %012lld", dir, id);
-  else if (!count_words(fields[2]))
-    snprintf(reason, sizeof reason, "the question is empty");
-  if (reason[0]) {
-    char *where = fv_format("%s line %lld (row %s)", csv_name, (long long)line, name);
+  bool number = end != fields[1] && !*end && id >= 0;
+  char *image = number ? find_image(dir, id) : NULL;
+  const char *reason = !number                    ? "the image id is not a number"
+                       : !image                   ? "the folder has no such picture"
+                       : !count_words(fields[2]) ? "the question is empty"
+                                                  : NULL;
+  if (reason) {
+    char *where = fv_format("%s line %lld (row %s, image %s)", csv_name, (long long)line, name, fields[1]);
     st = where ? fv_samples_exclude(s, where, reason, err) : fv_fail(err, FV_ENOMEM, "no memory");
     free(where), free(image), free(name);
     return st;

@@ -181,25 +181,12 @@ static fv_status load_jsonl(const reader *r, fv_error *err) {
   return st;
 }
 
-static int by_name(const void *a, const void *b) {
-  const fv_pair *const *x = a, *const *y = b;
-  int order = strcmp((*x)->sample, (*y)->sample);
-  return order ? order : (*x)->line < (*y)->line ? -1 : (*x)->line > (*y)->line;
-}
-
 static fv_status check_names(const reader *r, fv_error *err) {
-  const fv_pairs *s = r->out;
-  fv_status st = FV_OK;
-  const fv_pair **order = fv_alloc(s->count, sizeof *order);
-  if (!order) return fv_fail(err, FV_ENOMEM, "no memory");
-  for (size_t i = 0; i < s->count; i++) order[i] = &s->list[i];
-  qsort(order, s->count, sizeof *order, by_name);
-  for (size_t i = 1; i < s->count && !st; i++)
-    if (strcmp(order[i]->sample, order[i - 1]->sample) == 0)
-      st = fv_fail(err, FV_EFORMAT, "%s: line %lld: the sample \"%.100s\" is already on line %lld; names are unique",
-                   r->path, (long long)order[i]->line, order[i]->sample, (long long)order[i - 1]->line);
-  free(order);
-  return st;
+  const fv_pair *first, *second;
+  fv_status st = fv_pairs_repeated(r->out, &first, &second, err);
+  if (st || !first) return st;
+  return fv_fail(err, FV_EFORMAT, "%s: line %lld: the sample \"%.100s\" is already on line %lld; names are unique",
+                 r->path, (long long)second->line, second->sample, (long long)first->line);
 }
 
 static bool ends_with(const char *s, const char *end) {

@@ -112,3 +112,21 @@ void fv_pairs_filter(fv_pairs *s, const bool *keep) {
   }
   s->count = n;
 }
+
+static int by_name(const void *a, const void *b) {
+  const fv_pair *const *x = a, *const *y = b;
+  int order = strcmp((*x)->sample, (*y)->sample);
+  return order ? order : *x < *y ? -1 : *x > *y;
+}
+
+fv_status fv_pairs_repeated(const fv_pairs *s, const fv_pair **first, const fv_pair **second, fv_error *err) {
+  const fv_pair **order = fv_alloc(s->count, sizeof *order);
+  *first = *second = NULL;
+  if (!order) return no_memory(err);
+  for (size_t i = 0; i < s->count; i++) order[i] = &s->list[i];
+  qsort(order, s->count, sizeof *order, by_name);
+  for (size_t i = 1; i < s->count && !*first; i++)
+    if (strcmp(order[i]->sample, order[i - 1]->sample) == 0) *first = order[i - 1], *second = order[i];
+  free(order);
+  return FV_OK;
+}

@@ -31,5 +31,7 @@ fv_status fv_pair_set_field(fv_pair *pair, const char *name, const char *value, 
 fv_status fv_pairs_exclude(fv_pairs *pairs, const char *name, const char *reason, fv_error *err);
 /* Keeps the samples whose keep[] is true, in their order. */
 void fv_pairs_filter(fv_pairs *pairs, const bool *keep);
+/* Two samples of one name, in the order of the list; NULL when there are none. */
+fv_status fv_pairs_repeated(const fv_pairs *pairs, const fv_pair **first, const fv_pair **second, fv_error *err);
 
 #endif

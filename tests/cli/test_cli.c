@@ -20,7 +20,7 @@ static const usage_case cases[] = {
     {2, "fovea circuit x.db", "no command"},
     {2, "fovea cache $M", "no command"},
     {2, "fovea mean $M", "no command"},
-    {2, "fovea data coco-qa", "no command"},
+    {2, "fovea data coco-qa", "--out FILE is missing"},
     {2, "fovea run study.yaml", "no command"},
     {2, "fovea export x.db", "no command"},
     {2, "fovea report", "an argument is missing: fovea report DB"},

@@ -1,0 +1,210 @@
+/* fovea data: samples for studies, from data sets as they come. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+
+/* A word and how often it occurs, with the halves of the samples. */
+typedef struct tally {
+  const char *name;
+  size_t count, first, second;
+} tally;
+
+static void count_one(tally *list, size_t *n, const char *name, int correct_first) {
+  size_t i = 0;
+  while (i < *n && strcmp(list[i].name, name) != 0) i++;
+  if (i == *n) list[(*n)++] = (tally){.name = name};
+  list[i].count++;
+  list[i].first += correct_first == 1, list[i].second += correct_first == 0;
+}
+
+static void print_text(FILE *out, const fv_pairs *p, const tally *groups, size_t ngroups, const tally *reasons,
+                       size_t nreasons, const char *const written[2]) {
+  fprintf(out, "read        %lld\nkept        %zu\nexcluded    %zu\n", (long long)p->nread, p->count, p->nexcluded);
+  for (size_t i = 0; i < nreasons; i++) fprintf(out, "  %6zu  %s\n", reasons[i].count, reasons[i].name);
+  fprintf(out, "groups\n");
+  for (size_t i = 0; i < ngroups; i++) {
+    fprintf(out, "  %6zu  %s", groups[i].count, groups[i].name);
+    if (groups[i].first + groups[i].second)
+      fprintf(out, ": correct answer first in %zu, second in %zu", groups[i].first, groups[i].second);
+    putc('\n', out);
+  }
+  fprintf(out, "written     %s, %s\n", written[0], written[1]);
+}
+
+static void print_json(FILE *out, const fv_pairs *p, const tally *groups, size_t ngroups, const tally *reasons,
+                       size_t nreasons, const char *const written[2]) {
+  json_out j = {.f = out};
+  json_begin(&j, NULL, '{');
+  json_int(&j, "read", p->nread);
+  json_int(&j, "kept", (int64_t)p->count);
+  json_int(&j, "excluded", (int64_t)p->nexcluded);
+  json_begin(&j, "reasons", '[');
+  for (size_t i = 0; i < nreasons; i++) {
+    json_begin(&j, NULL, '{');
+    json_text(&j, "reason", reasons[i].name);
+    json_int(&j, "count", (int64_t)reasons[i].count);
+    json_end(&j, '}');
+  }
+  json_end(&j, ']');
+  json_begin(&j, "groups", '[');
+  for (size_t i = 0; i < ngroups; i++) {
+    json_begin(&j, NULL, '{');
+    json_text(&j, "group", groups[i].name);
+    json_int(&j, "count", (int64_t)groups[i].count);
+    json_int(&j, "correct_first", (int64_t)groups[i].first);
+    json_int(&j, "correct_second", (int64_t)groups[i].second);
+    json_end(&j, '}');
+  }
+  json_end(&j, ']');
+  json_text(&j, "out", written[0]);
+  json_text(&j, "excluded_out", written[1]);
+  json_end(&j, '}');
+}
+
+static fv_status report(cli_session *s, const fv_pairs *p, const char *const written[2]) {
+  tally *groups = calloc(p->count + 1, sizeof *groups), *reasons = calloc(p->nexcluded + 1, sizeof *reasons);
+  size_t ngroups = 0, nreasons = 0;
+  fv_status st = groups && reasons ? FV_OK : fv_fail(&s->err, FV_ENOMEM, "no memory");
+  for (size_t i = 0; i < p->count && !st; i++)
+    count_one(groups, &ngroups, p->list[i].group ? p->list[i].group : "(none)", p->list[i].correct_first);
+  for (size_t i = 0; i < p->nexcluded && !st; i++) count_one(reasons, &nreasons, p->excluded[i].reason, -1);
+  if (!st) (s->args->json ? print_json : print_text)(s->out, p, groups, ngroups, reasons, nreasons, written);
+  free(groups), free(reasons);
+  return st;
+}
+
+static fv_status open_model(cli_session *s) {
+  cli_args *a = (cli_args *)(uintptr_t)s->args;
+  if (a->operands.count < 2)
+    return fv_fail(&s->err, FV_EUSAGE,
+                   "a model folder is missing: fovea data evaluate MODEL --samples TABLE --out FILE");
+  a->model = a->operands.items[1];
+  return session_open(s);
+}
+
+static fv_status evaluate(cli_session *s, fv_pairs *pairs) {
+  const cli_args *a = s->args;
+  fv_status st = fv_pairs_load(a->samples, pairs, &s->err);
+  if (st) return st;
+  fv_evaluate_options o = {.memory = a->memory, .max_new = a->generate, .corrupted = a->corrupted};
+  cli_progress p;
+  session_input_options(s, &o.input);
+  st = fv_data_evaluate(s->model, &o, pairs, progress_start(&p, "samples", (double)pairs->count), &s->err);
+  progress_stop(&p);
+  return st;
+}
+
+static fv_status select_samples(cli_session *s, fv_pairs *pairs) {
+  const cli_args *a = s->args;
+  if (!a->rule) return fv_fail(&s->err, FV_EUSAGE, "--rule is missing: fer, mit-states, svo or cifar10");
+  fv_select_options o = {a->rule, a->count, a->seed < 0 ? 1 : a->seed, a->svo_dup};
+  fv_status st = fv_pairs_load(a->samples, pairs, &s->err);
+  if (st) return st;
+  st = fv_data_select(&o, pairs, &s->err);
+  return st ? fv_fail_prefix(&s->err, st, "%s", a->samples) : FV_OK;
+}
+
+static fv_status build(cli_session *s, const char *kind, fv_pairs *pairs) {
+  const cli_args *a = s->args;
+  fv_data_options o = {.kind = kind,
+                       .table = a->table,
+                       .images = a->images,
+                       .batches = a->batches,
+                       .prompts = a->corrected_prompts,
+                       .seed = a->seed < 0 ? 0 : a->seed,
+                       .limit = a->limit,
+                       .words = a->words,
+                       .keep_black = a->keep_black,
+                       .gray = a->gray,
+                       .train = a->train};
+  return fv_data_build(&o, pairs, &s->err);
+}
+
+/* Options that only some kinds take; what a builder needs is checked by the library. */
+static fv_status check_options(cli_session *s, const char *kind) {
+  const cli_args *a = s->args;
+  bool ev = strcmp(kind, "evaluate") == 0, sel = strcmp(kind, "select") == 0;
+  const struct {
+    const char *name;
+    bool given, fits;
+  } options[] = {{"samples", a->samples != NULL, ev || sel},
+                 {"generate", a->generate != 0, ev},
+                 {"corrupted", a->corrupted, ev},
+                 {"memory", a->memory != 0, ev},
+                 {"threads", a->threads != 0, ev},
+                 {"rule", a->rule != NULL, sel},
+                 {"count", a->count != 0, sel},
+                 {"svo-dup", a->svo_dup, sel},
+                 {"seed", a->seed >= 0, !ev},
+                 {"table", a->table != NULL, !ev && !sel},
+                 {"images", a->images != NULL, !ev && !sel},
+                 {"batches", a->batches != NULL, !ev && !sel},
+                 {"prompts", a->corrected_prompts != NULL, !ev && !sel},
+                 {"limit", a->limit != 0, !ev && !sel},
+                 {"words", a->words != 0, !ev && !sel},
+                 {"gray", a->gray, !ev && !sel},
+                 {"train", a->train, !ev && !sel},
+                 {"keep-black", a->keep_black, !ev && !sel}};
+  for (size_t i = 0; i < sizeof options / sizeof *options; i++)
+    if (options[i].given && !options[i].fits)
+      return fv_fail(&s->err, FV_EUSAGE, "--%s does not belong to `fovea data %s`", options[i].name, kind);
+  if ((ev || sel) && !a->samples)
+    return fv_fail(&s->err, FV_EUSAGE, "--samples TABLE is missing: what `fovea data %s` reads", kind);
+  if (a->operands.count > (ev ? 2u : 1u))
+    return fv_fail(&s->err, FV_EUSAGE, "unexpected argument \"%s\"", a->operands.items[ev ? 2 : 1]);
+  if (!a->out) return fv_fail(&s->err, FV_EUSAGE, "--out FILE is missing: the sample table to write, .csv or .jsonl");
+  const char *dot = strrchr(a->out, '.');
+  if (strcmp(a->out, "-") != 0 && (!dot || (strcmp(dot, ".csv") != 0 && strcmp(dot, ".jsonl") != 0)))
+    return fv_fail(&s->err, FV_EUSAGE, "--out %s: a sample table is a .csv or a .jsonl file", a->out);
+  return FV_OK;
+}
+
+/* OUT without its extension, with ".excluded.csv". To be freed. */
+static char *excluded_name(const char *out) {
+  const char *dot = strrchr(out, '.');
+  size_t n = dot && !strchr(dot, '/') ? (size_t)(dot - out) : strlen(out);
+  char *name = malloc(n + sizeof ".excluded.csv");
+  if (name) memcpy(name, out, n), memcpy(name + n, ".excluded.csv", sizeof ".excluded.csv");
+  return name;
+}
+
+static fv_status run(cli_session *s) {
+  const cli_args *a = s->args;
+  const char *kind = a->operands.items[0], *staged[2] = {NULL, NULL};
+  fv_pairs pairs = {0};
+  fv_status st = check_options(s, kind);
+  if (st) return st;
+  char *excluded = a->excluded ? strdup(a->excluded) : excluded_name(a->out);
+  if (!excluded) return fv_fail(&s->err, FV_ENOMEM, "no memory");
+  bool ev = strcmp(kind, "evaluate") == 0, sel = strcmp(kind, "select") == 0;
+  if (ev) st = open_model(s);
+  if (!st) st = output_stage(s, "out", a->out, &staged[0]);
+  if (!st) st = output_stage(s, "excluded", excluded, &staged[1]);
+  if (!st) st = ev ? evaluate(s, &pairs) : sel ? select_samples(s, &pairs) : build(s, kind, &pairs);
+  if (!st) st = fv_pairs_save(staged[0], &pairs, &s->err);
+  if (!st) st = fv_pairs_save_excluded(staged[1], &pairs, &s->err);
+  if (!st) st = report(s, &pairs, (const char *const[]){a->out, excluded});
+  fv_pairs_release(&pairs);
+  free(excluded);
+  return st;
+}
+
+const cli_command command_data = {
+    .name = "data",
+    .summary = "samples for studies, from data sets as they come",
+    .details =
+        "KIND is a data set: fer, mit-states, svo, coco-qa, clevr or cifar10; its pictures and tables become a sample "
+        "table\n"
+        "(--out), and every picture or row that is left out is listed with the reason. Random choices depend on "
+        "--seed\n"
+        "(default 0) and the sample alone.\n"
+        "`fovea data evaluate MODEL --samples TABLE` adds the model's answer to every sample (column generated).\n"
+        "`fovea data select --rule RULE --samples TABLE` keeps samples that were answered correctly, equally many per\n"
+        "group; --seed is pandas' random_state there (default 1).",
+    .operand = "KIND",
+    .more_operands = true,
+    .options =
+        "table images batches prompts samples out excluded seed limit words keep-black gray train corrupted "
+        "generate rule count svo-dup exif pillow threads memory compute json",
+    .run = run};

@@ -1,0 +1,181 @@
+/* fovea data: from a folder to a table, to the model's answers, to a selection. */
+#include "cli/cli_tests.h"
+
+static char *folder;
+
+static int make(void **state) {
+  (void)state;
+  folder = folder_make();
+  return 0;
+}
+
+static int removed(void **state) {
+  (void)state;
+  folder_remove(folder);
+  return 0;
+}
+
+static program_result run(int status, const char *line) {
+  return expect_with(&(program_options){.folder = folder}, status, line);
+}
+
+static json_t *run_json(const char *line) {
+  program_result r = run(0, line);
+  json_t *j = json_loadb(r.out, r.nout, 0, NULL);
+  if (!j) fail_msg("%s\nis not JSON: %s", line, r.out);
+  program_release(&r);
+  return j;
+}
+
+static void says(int status, const char *line, const char *wanted) {
+  program_result r = run(status, line);
+  if (!strstr(r.err, wanted)) fail_msg("%s\n%s\nexpected: %s", line, r.err, wanted);
+  program_release(&r);
+}
+
+static void write_file(const char *name, const char *text, size_t n) {
+  char path[600];
+  snprintf(path, sizeof path, "%s/%s", folder, name);
+  file_write(path, text, n);
+}
+
+static char *read_file(const char *name) {
+  char path[600];
+  size_t n;
+  snprintf(path, sizeof path, "%s/%s", folder, name);
+  char *text = file_text(path, &n);
+  if (!text) fail_msg("%s was not written", name);
+  return text;
+}
+
+static int64_t integer(const json_t *j, const char *key) { return json_integer_value(json_object_get(j, key)); }
+
+static void copy_picture(const char *name) {
+  size_t n;
+  char *bytes = file_text(MODEL "/vectors/image0.png", &n);
+  assert_non_null(bytes);
+  write_file(name, bytes, n);
+  free(bytes);
+}
+
+/* CLEVR's table becomes samples, the model answers them, and those that it answers so are selected. */
+static void test_pipeline(void **state) {
+  (void)state;
+  static const char table[] =
+      ",Image_IDs,Questions_Answers\n"
+      "0,a,\"[{'question': 'what color is the shirt?', 'answer': 1}, {'question': 'is it small?', 'answer': 0}]\"\n"
+      "1,gone,[]\n";
+  copy_picture("a.png");
+  write_file("clevr.csv", table, sizeof table - 1);
+  json_t *j = run_json("fovea data clevr --table clevr.csv --images . --out t.csv --json");
+  assert_int_equal(integer(j, "read"), 2);
+  assert_int_equal(integer(j, "kept"), 2);
+  assert_int_equal(integer(j, "excluded"), 1);
+  const json_t *reason = json_array_get(json_object_get(j, "reasons"), 0);
+  assert_string_equal(json_string_value(json_object_get(reason, "reason")), "the picture does not exist");
+  assert_int_equal(integer(reason, "count"), 1);
+  assert_string_equal(json_string_value(json_object_get(j, "excluded_out")), "t.excluded.csv");
+  json_decref(j);
+  char *text = read_file("t.csv");
+  assert_string_equal(text,
+                      "sample,image,question,correct,incorrect,label\n"
+                      "a/0,a.png,what color is the shirt?,yes,no,yes\na/1,a.png,is it small?,no,yes,no\n");
+  free(text);
+  text = read_file("t.excluded.csv");
+  assert_string_equal(text, "name,reason\nclevr.csv line 3 (gone),the picture does not exist\n");
+  free(text);
+
+  program_result r = run(0, "fovea data evaluate $M --samples t.csv --out e.jsonl --excluded x.csv");
+  assert_non_null(strstr(r.out, "kept        2\n"));
+  program_release(&r);
+  text = read_file("e.jsonl");
+  json_t *answer = expect_json("fovea ask $M $I --question 'is it small?' --json"), *line = NULL;
+  const char *second = strchr(text, '\n');
+  assert_non_null(second);
+  line = json_loads(second + 1, JSON_DISABLE_EOF_CHECK, NULL);
+  assert_string_equal(json_string_value(json_object_get(line, "generated")),
+                      json_string_value(json_object_get(json_object_get(answer, "answer"), "text")));
+  const char *said = json_string_value(json_object_get(line, "generated"));
+  char rows[4000];
+  int n = snprintf(rows, sizeof rows,
+                   "image,question,correct,incorrect,group,correct_first,generated\n"
+                   "a.png,yes or no?,yes,no,g,1,no\na.png,is it %s or other,%s,other,g,1,%s\n",
+                   said, said, said);
+  write_file("s.csv", rows, (size_t)n);
+  json_decref(answer), json_decref(line);
+  free(text);
+
+  j = run_json("fovea data select --rule fer --samples s.csv --out sub.csv --json");
+  assert_int_equal(integer(j, "kept"), 1);
+  const json_t *group = json_array_get(json_object_get(j, "groups"), 0);
+  assert_int_equal(integer(group, "correct_first"), 1);
+  json_decref(j);
+  text = read_file("sub.excluded.csv");
+  assert_string_equal(text, "name,reason\n0,the model answers otherwise\n");
+  free(text);
+}
+
+/* Corrupted inputs go into their own column; samples that cannot be read are excluded. */
+static void test_evaluate(void **state) {
+  (void)state;
+  static const char table[] =
+      "sample,image,question,corrupt_question\na,a.png,what?,why is it?\nb,none.png,what?,why?\n"
+      "c,a.png,what?,\nd,,what?,why?\ne,a.png,,why?\n";
+  copy_picture("a.png");
+  write_file("t.csv", table, sizeof table - 1);
+  json_t *j = run_json("fovea data evaluate $M --samples t.csv --out e.csv --corrupted --json --generate 3");
+  assert_int_equal(integer(j, "kept"), 2);
+  json_decref(j);
+  write_file("none.csv", "image,question\nnone.png,what?\n", 29);
+  says(1, "fovea data evaluate $M --samples none.csv --out n.csv",
+       "no sample could be answered; the first: 0 (none.png");
+  char *text = read_file("e.excluded.csv");
+  assert_non_null(strstr(text, "b (none.png: cannot open"));
+  assert_non_null(strstr(text,
+                         ",the input cannot be made\nc,the sample has no corrupted picture or text\n"
+                         "d,the sample has no picture\n"));
+  free(text);
+  text = read_file("e.csv");
+  assert_non_null(strstr(text, "generated_corrupt\na,a.png,"));
+  free(text);
+  says(0, "fovea data evaluate $M --samples t.csv --out e.csv", "");
+  text = read_file("e.excluded.csv");
+  assert_non_null(strstr(text, "e,the sample has no text\n"));
+  free(text);
+}
+
+static void test_refused(void **state) {
+  (void)state;
+  copy_picture("a.png");
+  write_file("t.csv", "image,question\na.png,what?\n", 27);
+  says(2, "fovea data", "an argument is missing: fovea data KIND");
+  says(2, "fovea data svo --images .", "--out FILE is missing");
+  says(2, "fovea data nothing --out o.csv", "there is no data set \"nothing\"");
+  says(1, "fovea data coco --out o.csv", "COCO instance annotations");
+  says(2, "fovea data fer --images . --out o.csv --gray", "--gray belongs to cifar10");
+  says(2, "fovea data fer --images . --out o.csv --rule fer", "--rule does not belong to `fovea data fer`");
+  says(2, "fovea data fer more --images . --out o.csv", "unexpected argument \"more\"");
+  says(2, "fovea data select --samples t.csv --out o.csv", "--rule is missing");
+  says(2, "fovea data select --rule fer --out o.csv", "--samples TABLE is missing");
+  says(2, "fovea data evaluate --samples t.csv --out o.csv", "a model folder is missing");
+  says(2, "fovea data select --rule fer --samples t.csv --out t.csv", "t.csv: an output cannot be a file that the run");
+  says(2, "fovea data clevr --table t.csv --images . --out t.csv", "t.csv: an output cannot be a file that the run");
+  says(2, "fovea data clevr --table t.csv --images . --out o.csv --excluded o.csv", "two outputs cannot share a file");
+  says(2, "fovea data clevr --table t.csv --images . --out -", "name a file");
+  says(1, "fovea data clevr --table t.csv --images . --out o.csv", "t.csv: has no column \"Image_IDs\"");
+  says(1, "fovea data select --rule fer --samples t.csv --out o.csv", "there is no generated answer");
+  says(2, "fovea data clevr --table t.csv --images . --out o.txt", "a sample table is a .csv or a .jsonl file");
+  char path[600];
+  size_t n;
+  snprintf(path, sizeof path, "%s/o.csv", folder);
+  assert_null(file_text(path, &n));
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test_setup_teardown(test_pipeline, make, removed),
+      cmocka_unit_test_setup_teardown(test_evaluate, make, removed),
+      cmocka_unit_test_setup_teardown(test_refused, make, removed),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
