@@ -15,10 +15,12 @@ static size_t activation_limit(const fv_wave *w) {
   return own && own < left ? own : left;
 }
 
-/* The largest number of reads from `first` on whose pass fits the memory; lays that pass out. */
-static fv_status fit(fv_wave *w, int first, int *last, fv_error *err) {
+/* A large number of reads from `first` on whose pass fits the memory, found by halving from what fitted before (0: not
+ * known); lays that pass out. */
+static fv_status fit(fv_wave *w, int first, int before, int *last, fv_error *err) {
   size_t limit = activation_limit(w);
-  for (int n = w->nreads - first;; n = (n + 1) / 2) {
+  int left = w->nreads - first;
+  for (int n = before > 0 && before < left ? before : left;; n = (n + 1) / 2) {
     size_t peak;
     fv_status st = fv_layout(w, first, first + n, &peak, err);
     if (st) return st;
@@ -27,19 +29,6 @@ static fv_status fit(fv_wave *w, int first, int *last, fv_error *err) {
       return fv_fail(err, FV_ENOMEM, "%s needs %zu MiB of activations and may use %zu MiB; raise --memory",
                      n == 1 ? "one run" : "the wave", (peak >> 20) + 1, limit >> 20);
   }
-}
-
-fv_status fv_wave_compute(fv_wave *w, const fv_progress *progress, fv_error *err) {
-  if (w->computed) return fv_fail(err, FV_EUSAGE, "the wave has been computed already");
-  w->computed = true;
-  for (int first = 0, last = 0; first < w->nreads; first = last) {
-    fv_status st = fit(w, first, &last, err);
-    double n = (double)w->nreads;
-    if (!st) st = fv_compute(w, first, last, progress, first / n, (last - first) / n, err);
-    if (st) return st;
-  }
-  w->finished = true;
-  return FV_OK;
 }
 
 /* Slicing anew frees the keys and values that generation continues from. */
@@ -99,23 +88,47 @@ static size_t held_weights(const fv_model *m, int step) {
   return m->streamed && s->kind == FV_KIND_LINEAR ? (size_t)s->width * sizeof(float) : fv_model_step_bytes(m, step);
 }
 
+/* Adds the pass that is laid out; `used` collects the steps whose weights are counted already. */
+static void add_pass_cost(const fv_wave *w, bool *used, fv_cost *out) {
+  for (int s = 0; s < w->model->plan->nsteps; s++) {
+    if (w->slots[s].computed == 0) continue;
+    out->rows += w->slots[s].computed;
+    out->flops += slot_flops(w, s);
+    if (!used[s]) used[s] = true, out->weights += held_weights(w->model, s);
+    out->streamed += fv_model_stored_bytes(w->model, s);
+  }
+  if (w->memory_size > out->memory) out->memory = w->memory_size;
+  out->parts++;
+}
+
+fv_status fv_wave_compute(fv_wave *w, const fv_progress *progress, fv_error *err) {
+  if (w->computed) return fv_fail(err, FV_EUSAGE, "the wave has been computed already");
+  bool *used = fv_alloc((size_t)w->model->plan->nsteps, sizeof *used);
+  fv_status st = used ? FV_OK : fv_fail(err, FV_ENOMEM, "no memory");
+  double n = (double)w->nreads;
+  w->computed = true;
+  for (int first = 0, last = 0, before = 0; first < w->nreads && !st; before = last - first, first = last) {
+    st = fit(w, first, before, &last, err);
+    if (!st) add_pass_cost(w, used, &w->cost);
+    if (!st) st = fv_compute(w, first, last, progress, first / n, (last - first) / n, err);
+  }
+  free(used);
+  w->finished = st == FV_OK;
+  return st;
+}
+
 fv_status fv_wave_cost(fv_wave *w, fv_cost *out, fv_error *err) {
   int nsteps = w->model->plan->nsteps;
   fv_status st = check_planning(w, err);
   if (st) return st;
   bool *used = fv_alloc((size_t)nsteps, sizeof *used), *seen = fv_alloc((size_t)w->nruns, sizeof *seen);
   st = used && seen ? FV_OK : fv_fail(err, FV_ENOMEM, "no memory");
-  *out = (fv_cost){.runs = w->nruns};
-  for (int first = 0, last = 0; first < w->nreads && !st; first = last) {
-    st = fit(w, first, &last, err);
-    for (int s = 0; s < nsteps && !st; s++) {
-      out->rows += w->slots[s].computed;
-      out->flops += slot_flops(w, s);
-      if (w->slots[s].computed > 0 && !used[s]) used[s] = true, out->weights += held_weights(w->model, s);
-      if (w->slots[s].computed > 0) out->streamed += fv_model_stored_bytes(w->model, s);
-    }
-    if (!st && w->memory_size > out->memory) out->memory = w->memory_size;
-    out->parts++;
+  *out = w->finished ? w->cost : (fv_cost){0}; /* known from computing it */
+  out->runs = w->nruns;
+  for (int first = 0, last = 0, before = 0; first < w->nreads && !w->finished && !st;
+       before = last - first, first = last) {
+    st = fit(w, first, before, &last, err);
+    if (!st) add_pass_cost(w, used, out);
   }
   if (!st) memset(used, 0, (size_t)nsteps * sizeof *used), mark_used(w, used);
   for (int i = 0; i < w->nreads && !st; i++)
@@ -128,7 +141,7 @@ fv_status fv_wave_explain(fv_wave *w, char **text, fv_error *err) {
   const fv_plan *p = w->model->plan;
   int last;
   fv_status st = check_planning(w, err);
-  if (!st) st = fit(w, 0, &last, err);
+  if (!st) st = fit(w, 0, 0, &last, err);
   if (st) return st;
   size_t size;
   FILE *f = open_memstream(text, &size);
@@ -144,8 +157,9 @@ fv_status fv_wave_explain(fv_wave *w, char **text, fv_error *err) {
       snprintf(site, sizeof site, "%s.%s", p->stacks[s->stack].name, s->site);
     int64_t reach = 0, need = 0;
     for (int r = 0; r < w->nruns; r++) {
-      reach += fv_rowset_count(fv_wave_set(w, w->reach, i, r), w->words[s->space]);
-      need += fv_rowset_count(fv_wave_set(w, w->need, i, r), w->words[s->space]);
+      if (w->first[r] > i) continue;
+      reach += fv_rowset_count(fv_reach_set(w, i, r), w->words[s->space]);
+      need += fv_rowset_count(fv_need_set(w, i, r), w->words[s->space]);
     }
     const fv_slot *slot = &w->slots[i];
     fprintf(f, "%-5d %-10s %-30s %8lld %10lld %10lld %10lld %12.3f %10zu\n", i, fv_kind_text(s->kind), site,

@@ -33,11 +33,10 @@ void fv_slice_release(fv_wave *w) {
   w->nblocks = 0;
   for (int s = 0; w->slots && s < w->nsets_steps; s++) free(w->slots[s].entries), free(w->slots[s].entry_of);
   free(w->slots), free(w->words), free(w->set_base), free(w->reach), free(w->need), free(w->memory),
-      free(w->edit_first);
-  free(w->edits_by_step);
-  w->slots = NULL, w->words = NULL, w->set_base = NULL, w->reach = w->need = NULL, w->memory = NULL,
-  w->edit_first = NULL;
-  w->edits_by_step = NULL;
+      free(w->edit_first), free(w->edits_by_step), free(w->first), free(w->rank), free(w->nothing),
+      free(w->parts_wanted);
+  w->slots = NULL, w->words = NULL, w->set_base = NULL, w->reach = w->need = w->nothing = NULL, w->memory = NULL;
+  w->edit_first = w->first = w->rank = NULL, w->edits_by_step = NULL, w->parts_wanted = NULL;
   w->memory_size = 0;
 }
 
@@ -48,6 +47,33 @@ static int by_step(const void *a, const void *b) {
 
 bool fv_wave_edited(const fv_wave *w, int step) { return w->edit_first[step] < w->edit_first[step + 1]; }
 
+/* The runs that the reads first..last-1 depend on: their own, and what these fall back on or copy from. For each of
+ * them the first step at which it may differ from its parent; nsteps for all others. */
+static fv_status find_first_steps(fv_wave *w, int first, int last) {
+  int nsteps = w->model->plan->nsteps, nspaces = w->model->plan->nspaces;
+  w->first = fv_alloc((size_t)w->nruns, sizeof *w->first);
+  if (!w->first) return FV_ENOMEM;
+  for (int r = 0; r < w->nruns; r++) w->first[r] = w->runs[r].keep ? 0 : nsteps;
+  for (int i = first; i < last; i++) w->first[w->reads[i].run] = 0;
+  for (int r = w->nruns - 1; r >= 0; r--) { /* parents and sources come before the runs that need them */
+    const fv_run *run = &w->runs[r];
+    if (w->first[r] == nsteps) continue;
+    if (run->parent >= 0) w->first[run->parent] = 0;
+    for (int i = 0; i < run->nchain; i++)
+      if (run->chain[i]->source >= 0 && run->outer < 0) w->first[run->chain[i]->source] = 0;
+  }
+  for (int r = 0; r < w->nruns; r++) {
+    const fv_run *run = &w->runs[r], *parent = run->parent >= 0 ? &w->runs[run->parent] : NULL;
+    bool same = w->first[r] == 0 && parent && run->input == parent->input && run->pixels == parent->pixels;
+    for (int i = 0; same && i < nspaces; i++) same = run->T[i] == parent->T[i] && run->ids[i] == parent->ids[i];
+    if (!same) continue;
+    w->first[r] = nsteps;
+    for (int i = run->first_own; i < run->nchain; i++)
+      if (run->chain[i]->step < w->first[r]) w->first[r] = run->chain[i]->step;
+  }
+  return FV_OK;
+}
+
 /* Continuations keep the edits of the waves before, so the index goes over the chains, not over this wave's own edits.
  */
 static fv_status index_edits(fv_wave *w) {
@@ -55,40 +81,67 @@ static fv_status index_edits(fv_wave *w) {
   size_t n = 0, room = 0;
   for (int r = 0; r < w->nruns; r++) {
     const fv_run *run = &w->runs[r];
-    for (int i = run->parent >= 0 ? run->first_own : 0; i < run->nchain; i++) {
+    for (int i = run->parent >= 0 ? run->first_own : 0; i < run->nchain && w->first[r] < nsteps; i++) {
       if (!fv_grow(&w->edits_by_step, &room, n + 1, sizeof *w->edits_by_step)) return FV_ENOMEM;
       w->edits_by_step[n++] = run->chain[i];
     }
   }
   w->edit_first = fv_alloc((size_t)nsteps + 1, sizeof *w->edit_first);
-  if (!w->edit_first) return FV_ENOMEM;
+  w->parts_wanted = fv_alloc((size_t)nsteps, sizeof *w->parts_wanted);
+  if (!w->edit_first || !w->parts_wanted) return FV_ENOMEM;
   if (n > 1) qsort(w->edits_by_step, n, sizeof *w->edits_by_step, by_step);
   size_t at = 0;
   for (int s = 0; s <= nsteps; s++) {
     while (at < n && w->edits_by_step[at]->step < s) at++;
     w->edit_first[s] = (int)at;
   }
+  /* A scores or pattern row exists only while its step computes the row; then overwriting z must not skip the step. */
+  for (int i = 0; i < w->nreads; i++)
+    if (w->reads[i].part != FV_PART_OUT) w->parts_wanted[w->reads[i].step] = true;
+  for (size_t i = 0; i < n; i++)
+    if (w->edits_by_step[i]->source_values) w->parts_wanted[w->edits_by_step[i]->source_step] = true;
+  return FV_OK;
+}
+
+/* Runs in the order of their first steps: at a step only those before a certain place have sets. */
+static fv_status rank_runs(fv_wave *w, int *below) {
+  int nsteps = w->model->plan->nsteps;
+  w->rank = fv_alloc((size_t)w->nruns, sizeof *w->rank);
+  int *next = fv_alloc((size_t)nsteps + 1, sizeof *next);
+  if (!w->rank || !next) return free(next), FV_ENOMEM;
+  for (int r = 0; r < w->nruns; r++)
+    if (w->first[r] < nsteps) below[w->first[r]]++;
+  for (int s = 0, n = 0; s < nsteps; s++) next[s] = n, n += below[s], below[s] = n;
+  for (int r = 0; r < w->nruns; r++)
+    if (w->first[r] < nsteps) w->rank[r] = next[w->first[r]]++;
+  free(next);
   return FV_OK;
 }
 
 static fv_status allocate_sets(fv_wave *w) {
   const fv_plan *p = w->model->plan;
+  int64_t widest = 1;
   w->words = fv_alloc((size_t)p->nspaces, sizeof *w->words);
   w->set_base = fv_alloc((size_t)p->nsteps + 1, sizeof *w->set_base);
   w->slots = fv_alloc((size_t)p->nsteps, sizeof *w->slots);
   w->nsets_steps = p->nsteps;
-  if (!w->words || !w->set_base || !w->slots) return FV_ENOMEM;
-  for (int i = 0; i < p->nspaces; i++) {
+  int *below = fv_alloc((size_t)p->nsteps + 1, sizeof *below); /* per step: runs that may differ there */
+  fv_status st = w->words && w->set_base && w->slots && below ? rank_runs(w, below) : FV_ENOMEM;
+  for (int i = 0; i < p->nspaces && !st; i++) {
     int64_t most = 1;
     for (int r = 0; r < w->nruns; r++)
       if (w->runs[r].T[i] > most) most = w->runs[r].T[i];
     w->words[i] = fv_rowset_words(most);
+    if (w->words[i] > widest) widest = w->words[i];
   }
-  for (int s = 0; s < p->nsteps; s++)
-    w->set_base[s + 1] = w->set_base[s] + (size_t)w->words[p->steps[s].space] * (size_t)w->nruns;
+  for (int s = 0; s < p->nsteps && !st; s++)
+    w->set_base[s + 1] = w->set_base[s] + (size_t)w->words[p->steps[s].space] * (size_t)below[s];
+  free(below);
+  if (st) return st;
   w->reach = fv_alloc(w->set_base[p->nsteps], sizeof *w->reach);
   w->need = fv_alloc(w->set_base[p->nsteps], sizeof *w->need);
-  return w->reach && w->need ? FV_OK : FV_ENOMEM;
+  w->nothing = fv_alloc((size_t)widest, sizeof *w->nothing);
+  return w->reach && w->need && w->nothing ? FV_OK : FV_ENOMEM;
 }
 
 /* The run that a run falls back on, in this wave or in the one before. */
@@ -113,8 +166,7 @@ static void reach_tokens(const fv_space *space, int index, const fv_run *run, co
 
 static void reach_attend(const fv_wave *w, const fv_step *s, int r, const fv_run *parent, fv_word *set, int64_t words,
                          int64_t T) {
-  const fv_word *q = fv_wave_set(w, w->reach, s->in[0], r), *k = fv_wave_set(w, w->reach, s->in[1], r),
-                *v = fv_wave_set(w, w->reach, s->in[2], r);
+  const fv_word *q = fv_reach_set(w, s->in[0], r), *k = fv_reach_set(w, s->in[1], r), *v = fv_reach_set(w, s->in[2], r);
   int key_space = w->model->plan->steps[s->in[1]].space;
   int64_t key_words = w->words[key_space];
   fv_rowset_or(set, q, words);
@@ -138,7 +190,7 @@ static void reach_attend(const fv_wave *w, const fv_step *s, int r, const fv_run
 static void reach_splice(const fv_wave *w, const fv_step *s, int r, const fv_run *run, const fv_run *parent,
                          fv_word *set) {
   const fv_plan *p = w->model->plan;
-  const fv_word *own = fv_wave_set(w, w->reach, s->in[0], r), *other = fv_wave_set(w, w->reach, s->in[1], r);
+  const fv_word *own = fv_reach_set(w, s->in[0], r), *other = fv_reach_set(w, s->in[1], r);
   int64_t T = run->T[s->space], P = parent->T[s->space], rows = run->T[p->steps[s->in[1]].space];
   bool moved = T != P && !p->spaces[s->space].causal;
   for (int64_t t = 0; t < T; t++) {
@@ -153,16 +205,40 @@ static void reach_pool(const fv_wave *w, const fv_step *s, int r, const fv_run *
                        fv_word *set) {
   int texts = w->model->plan->spaces[s->space].texts_of;
   const int64_t *mine = run->input->texts[texts].stands, *theirs = parent->input->texts[texts].stands;
-  const fv_word *in = fv_wave_set(w, w->reach, s->in[0], r);
+  const fv_word *in = fv_reach_set(w, s->in[0], r);
   for (int64_t k = 0; k < run->T[s->space] && k < parent->T[s->space]; k++)
     if (mine[k] != theirs[k] || fv_rowset_has(in, mine[k])) fv_rowset_add(set, k);
+}
+
+/* The run that holds a row which `run` sees at a step. */
+static int holder(const fv_wave *w, int step, int run, int64_t t) {
+  while (run >= 0 && !fv_rowset_has(fv_reach_set(w, step, run), t)) run = w->runs[run].parent;
+  return run;
+}
+
+static bool same_columns(const fv_edit *e) {
+  bool same = e->nspans == e->nsource_spans;
+  for (int i = 0; i < e->nspans && same; i++)
+    same = e->spans[i].lo == e->source_spans[i].lo && e->spans[i].hi == e->source_spans[i].hi;
+  return same;
+}
+
+/* A copy from another run changes nothing in a row that both runs see in the same place: self-attention before the
+ * picture has been looked at, for example. */
+static void reach_replaced(const fv_wave *w, const fv_edit *e, int r, fv_word *set) {
+  bool may_be_same = strcmp(e->op->name, "replace") == 0 && same_columns(e);
+  FV_ROWSET_EACH(t, e->rows, fv_rowset_words(e->T)) {
+    int held = holder(w, e->step, w->runs[r].parent, t);
+    if (!may_be_same || e->source_row[t] != t || held < 0 || held != holder(w, e->step, e->source, t))
+      fv_rowset_add(set, t);
+  }
 }
 
 static void reach_step(fv_wave *w, int step, int r) {
   const fv_plan *p = w->model->plan;
   const fv_step *s = &p->steps[step];
   const fv_run *run = &w->runs[r], *parent = parent_of(w, run);
-  fv_word *set = fv_wave_set(w, w->reach, step, r);
+  fv_word *set = fv_own_set(w, w->reach, step, r);
   int64_t words = w->words[s->space], T = run->T[s->space];
   if (!parent) {
     fv_rowset_add_range(set, 0, T);
@@ -175,28 +251,27 @@ static void reach_step(fv_wave *w, int step, int r) {
           fv_rowset_add_range(set, 0, T);
         break;
       case FV_RULE_SAME:
-        for (int k = 0; k < fv_kind_inputs(s->kind); k++)
-          fv_rowset_or(set, fv_wave_set(w, w->reach, s->in[k], r), words);
+        for (int k = 0; k < fv_kind_inputs(s->kind); k++) fv_rowset_or(set, fv_reach_set(w, s->in[k], r), words);
         break;
       case FV_RULE_SHIFT: {
         int64_t in_words = w->words[p->steps[s->in[0]].space];
-        const fv_word *in = fv_wave_set(w, w->reach, s->in[0], r);
+        const fv_word *in = fv_reach_set(w, s->in[0], r);
         FV_ROWSET_EACH(t, in, in_words) fv_rowset_add(set, t + 1);
         break;
       }
       case FV_RULE_SKIP: {
         int64_t in_words = w->words[p->steps[s->in[0]].space];
-        const fv_word *in = fv_wave_set(w, w->reach, s->in[0], r);
+        const fv_word *in = fv_reach_set(w, s->in[0], r);
         FV_ROWSET_EACH(t, in, in_words) if (t > 0) fv_rowset_add(set, t - 1);
         break;
       }
       case FV_RULE_SPLICE: reach_splice(w, s, r, run, parent, set); break;
       case FV_RULE_PICK:
-        if (fv_rowset_has(fv_wave_set(w, w->reach, s->in[0], r), s->pick)) fv_rowset_add_range(set, 0, T);
+        if (fv_rowset_has(fv_reach_set(w, s->in[0], r), s->pick)) fv_rowset_add_range(set, 0, T);
         break;
       case FV_RULE_POOL: reach_pool(w, s, r, run, parent, set); break;
       case FV_RULE_ALL:
-        if (!fv_rowset_empty(fv_wave_set(w, w->reach, s->in[0], r), w->words[p->steps[s->in[0]].space]))
+        if (!fv_rowset_empty(fv_reach_set(w, s->in[0], r), w->words[p->steps[s->in[0]].space]))
           fv_rowset_add_range(set, 0, T);
         break;
       case FV_RULE_ATTEND: reach_attend(w, s, r, parent, set, words, T); break;
@@ -210,25 +285,20 @@ static void reach_step(fv_wave *w, int step, int r) {
   }
   for (int i = run->first_own; i < run->nchain; i++)
     if (run->chain[i]->step == step) memcpy(run->chain[i]->before, set, (size_t)fv_rowset_words(T) * sizeof *set);
-  for (int i = run->first_own; i < run->nchain; i++)
-    if (run->chain[i]->step == step && run->chain[i]->part == FV_PART_OUT)
-      fv_rowset_or(set, run->chain[i]->rows, fv_rowset_words(run->chain[i]->T));
+  for (int i = run->first_own; i < run->nchain; i++) {
+    const fv_edit *e = run->chain[i];
+    if (e->step != step || e->part != FV_PART_OUT) continue;
+    if (e->source < 0 || e->source_step != step || !parent || run->outer >= 0)
+      fv_rowset_or(set, e->rows, fv_rowset_words(e->T));
+    else
+      reach_replaced(w, e, r, set);
+  }
 }
 
 static bool reached_without_edits(const fv_run *run, int step, int64_t t) {
   for (int i = run->first_own; i < run->nchain; i++)
     if (run->chain[i]->step == step) return fv_rowset_has(run->chain[i]->before, t);
   return true;
-}
-
-/* A scores or pattern row exists only while its step computes the row; then overwriting z must not skip the step. */
-static bool part_wanted(const fv_wave *w, int step) {
-  if (w->model->plan->steps[step].kind != FV_KIND_ATTEND) return false;
-  for (int i = 0; i < w->nreads; i++)
-    if (w->reads[i].step == step && w->reads[i].part != FV_PART_OUT) return true;
-  for (int i = 0; i < w->edit_first[w->model->plan->nsteps]; i++)
-    if (w->edits_by_step[i]->source_step == step && w->edits_by_step[i]->source_values) return true;
-  return false;
 }
 
 static bool overwrites_row(const fv_edit *e, int step, int64_t t) {
@@ -246,7 +316,7 @@ int fv_chain_start(const fv_run *run, int step, int64_t t, fv_mode mode) {
 /* What happens to row t: overwritten rows need nothing below, rows only edited here start as a copy of the parent's. */
 static fv_mode row_mode(const fv_wave *w, const fv_run *run, int step, int64_t t) {
   if (!fv_wave_edited(w, step)) return FV_ROW_COMPUTED;
-  bool computed = reached_without_edits(run, step, t), wanted = part_wanted(w, step);
+  bool computed = reached_without_edits(run, step, t), wanted = w->parts_wanted[step];
   for (int i = computed ? 0 : run->first_own; i < run->nchain && !wanted; i++)
     if (overwrites_row(run->chain[i], step, t)) return FV_ROW_BLANK;
   return computed ? FV_ROW_COMPUTED : FV_ROW_COPIED;
@@ -259,7 +329,7 @@ static void need_sources(fv_wave *w, const fv_run *run, int step, int64_t t, fv_
     bool inside = e->part != FV_PART_OUT; /* acts only where the step computes the row */
     if (e->step == step && e->source >= 0 && (mode == FV_ROW_COMPUTED || !inside) && t < e->T &&
         fv_rowset_has(e->rows, t))
-      fv_rowset_add(fv_wave_set(w, w->need, e->source_step, e->source), e->source_row[t]);
+      fv_rowset_add(fv_need_set(w, e->source_step, e->source), e->source_row[t]);
   }
 }
 
@@ -268,22 +338,22 @@ static void need_inputs(fv_wave *w, const fv_step *s, int r, const int32_t *rows
   fv_rule rule = fv_kind_rule(s->kind);
   if (n == 0 || rule == FV_RULE_SOURCE) return;
   if (rule == FV_RULE_ALL) {
-    fv_rowset_add_range(fv_wave_set(w, w->need, s->in[0], r), 0, w->runs[r].T[p->steps[s->in[0]].space]);
+    fv_rowset_add_range(fv_need_set(w, s->in[0], r), 0, w->runs[r].T[p->steps[s->in[0]].space]);
     return;
   }
   if (rule == FV_RULE_PICK) {
-    fv_rowset_add(fv_wave_set(w, w->need, s->in[0], r), s->pick);
+    fv_rowset_add(fv_need_set(w, s->in[0], r), s->pick);
     return;
   }
   if (rule == FV_RULE_POOL) {
     const int64_t *stands = w->runs[r].input->texts[p->spaces[s->space].texts_of].stands;
-    for (int64_t i = 0; i < n; i++) fv_rowset_add(fv_wave_set(w, w->need, s->in[0], r), stands[rows[i]]);
+    for (int64_t i = 0; i < n; i++) fv_rowset_add(fv_need_set(w, s->in[0], r), stands[rows[i]]);
     return;
   }
   if (rule == FV_RULE_ATTEND) {
     int64_t S = s->causal ? rows[n - 1] + 1 : w->runs[r].T[p->steps[s->in[1]].space];
     for (int k = 1; k < 3; k++) {
-      fv_word *keys = fv_wave_set(w, w->need, s->in[k], r);
+      fv_word *keys = fv_need_set(w, s->in[k], r);
       bool some = s->window > 0 || p->spaces[s->space].texts;
       if (!some) fv_rowset_add_range(keys, 0, S);
       for (int64_t i = 0; some && i < n; i++) {
@@ -293,7 +363,7 @@ static void need_inputs(fv_wave *w, const fv_step *s, int r, const int32_t *rows
     }
   }
   if (rule == FV_RULE_SPLICE) {
-    fv_word *own = fv_wave_set(w, w->need, s->in[0], r), *other = fv_wave_set(w, w->need, s->in[1], r);
+    fv_word *own = fv_need_set(w, s->in[0], r), *other = fv_need_set(w, s->in[1], r);
     for (int64_t i = 0; i < n; i++) {
       int64_t at = fv_input_spliced(w->runs[r].input, s->space, rows[i]);
       fv_rowset_add(at < 0 ? own : other, at < 0 ? rows[i] : at);
@@ -302,7 +372,7 @@ static void need_inputs(fv_wave *w, const fv_step *s, int r, const int32_t *rows
   }
   int inputs = rule == FV_RULE_ATTEND ? 1 : fv_kind_inputs(s->kind);
   for (int k = 0; k < inputs; k++) {
-    fv_word *in = fv_wave_set(w, w->need, s->in[k], r);
+    fv_word *in = fv_need_set(w, s->in[k], r);
     for (int64_t i = 0; i < n; i++) {
       int64_t from = rule == FV_RULE_SHIFT ? rows[i] - 1 : rule == FV_RULE_SKIP ? rows[i] + 1 : rows[i];
       if (from >= 0) fv_rowset_add(in, from);
@@ -323,9 +393,10 @@ static fv_status need_step(fv_wave *w, int step, int r, fv_error *err) {
   const fv_step *s = &w->model->plan->steps[step];
   fv_run *run = &w->runs[r];
   int64_t words = w->words[s->space];
-  fv_word *need = fv_wave_set(w, w->need, step, r), *reach = fv_wave_set(w, w->reach, step, r);
+  fv_word *need = fv_need_set(w, step, r);
+  const fv_word *reach = fv_reach_set(w, step, r);
   if (fv_rowset_empty(need, words)) return FV_OK;
-  fv_word *parent = run->parent >= 0 ? fv_wave_set(w, w->need, step, run->parent) : NULL;
+  fv_word *parent = run->parent >= 0 ? fv_need_set(w, step, run->parent) : NULL;
   int64_t n = 0;
   for (int64_t i = 0; i < words; i++) {
     if (parent) parent[i] |= need[i] & ~reach[i];
@@ -399,23 +470,26 @@ static void need_kept(fv_wave *w) {
     if (s->kind != FV_KIND_ATTEND || !p->spaces[s->space].generates) continue;
     for (int r = 0; r < w->nruns; r++)
       for (int k = 1; k < 3 && w->runs[r].keep; k++)
-        fv_rowset_add_range(fv_wave_set(w, w->need, s->in[k], r), 0, w->runs[r].T[p->steps[s->in[k]].space]);
+        fv_rowset_add_range(fv_need_set(w, s->in[k], r), 0, w->runs[r].T[p->steps[s->in[k]].space]);
   }
 }
 
 static fv_status slice(fv_wave *w, int first, int last, fv_error *err) {
   const fv_plan *p = w->model->plan;
-  fv_status st = allocate_sets(w);
+  fv_status st = find_first_steps(w, first, last);
+  if (!st) st = allocate_sets(w);
   if (!st) st = index_edits(w);
   if (st) return st;
   for (int s = 0; s < p->nsteps; s++)
-    for (int r = 0; r < w->nruns; r++) reach_step(w, s, r);
+    for (int r = 0; r < w->nruns; r++)
+      if (w->first[r] <= s) reach_step(w, s, r);
   for (int i = first; i < last; i++)
     for (int64_t k = 0; k < w->reads[i].nrows; k++)
-      fv_rowset_add(fv_wave_set(w, w->need, w->reads[i].step, w->reads[i].run), w->reads[i].rows[k]);
+      fv_rowset_add(fv_need_set(w, w->reads[i].step, w->reads[i].run), w->reads[i].rows[k]);
   need_kept(w);
   for (int s = p->nsteps - 1; s >= 0 && !st; s--) {
-    for (int r = w->nruns - 1; r >= 0 && !st; r--) st = need_step(w, s, r, err);
+    for (int r = w->nruns - 1; r >= 0 && !st; r--)
+      if (w->first[r] <= s) st = need_step(w, s, r, err);
     if (!st) order_entries(&w->slots[s]);
   }
   return st;

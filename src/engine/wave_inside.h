@@ -88,11 +88,15 @@ struct fv_wave {
   fv_rng rng;
   bool computed; /* computing has begun: nothing is added any more */
   bool finished; /* and has succeeded */
+  fv_cost cost;  /* of the passes computed so far, but for runs and full_flops */
   bool silent;   /* a run is recomputed: its readouts are not called again */
   /* The slice of the current pass. */
-  int64_t *words;   /* per space: words of the widest run */
-  size_t *set_base; /* per step: first word of its sets, one set per run */
-  fv_word *reach, *need;
+  int *first;     /* per run: the first step at which it may differ from its parent; nsteps: nothing is wanted of it */
+  int *rank;      /* per run: its place in the order of the first steps */
+  int64_t *words; /* per space: words of the widest run */
+  size_t *set_base; /* per step: first word of its sets, one per run whose first step is not later, by rank */
+  fv_word *reach, *need, *nothing;
+  bool *parts_wanted; /* per step: somebody reads scores or patterns inside it */
   fv_slot *slots;
   int nsets_steps;
   void **blocks; /* memory of entries */
@@ -103,9 +107,18 @@ struct fv_wave {
   fv_edit **edits_by_step;
 };
 
-static inline fv_word *fv_wave_set(const fv_wave *w, fv_word *pool, int step, int run) {
+/* The set of a run at a step from its first on. */
+static inline fv_word *fv_own_set(const fv_wave *w, fv_word *pool, int step, int run) {
   int space = w->model->plan->steps[step].space;
-  return pool + w->set_base[step] + (size_t)w->words[space] * (size_t)run;
+  return pool + w->set_base[step] + (size_t)w->words[space] * (size_t)w->rank[run];
+}
+/* Before its first step a run reaches nothing, and what it needs its parent has. */
+static inline const fv_word *fv_reach_set(const fv_wave *w, int step, int run) {
+  return w->first[run] <= step ? fv_own_set(w, w->reach, step, run) : w->nothing;
+}
+static inline fv_word *fv_need_set(const fv_wave *w, int step, int run) {
+  while (w->first[run] > step) run = w->runs[run].parent;
+  return fv_own_set(w, w->need, step, run);
 }
 
 /* slice.c: sets reach, need and the slots' entries for the reads first..last-1. */

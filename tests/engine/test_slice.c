@@ -23,7 +23,18 @@ typedef struct walk {
   const fv_plan *p;
   int8_t *reached, *visited; /* [step][run][row]; reached: 0 not known, 1 no, 2 yes */
   int64_t *computed;         /* per step */
+  bool wanted[RANDOM_RUNS];  /* it is read, or a run that is wanted falls back on it or copies from it */
 } walk;
+
+static void find_wanted(walk *k) {
+  for (int i = 0; i < k->w->nreads; i++) k->wanted[k->w->reads[i].run] = true;
+  for (int r = k->w->nruns - 1; r >= 0; r--) {
+    const fv_run *run = &k->w->runs[r];
+    if (k->wanted[r] && run->parent >= 0) k->wanted[run->parent] = true;
+    for (int i = 0; i < run->nchain && k->wanted[r]; i++)
+      if (run->chain[i]->source >= 0) k->wanted[run->chain[i]->source] = true;
+  }
+}
 
 static size_t cell(int step, int run, int64_t row) {
   assert_true(row < MOST_ROWS);
@@ -101,12 +112,27 @@ static bool computed_anew(walk *k, int step, int run, int64_t t) {
   return any;
 }
 
+static int held_by(walk *k, int step, int run, int64_t t) {
+  while (!reach(k, step, run, t)) run = k->w->runs[run].parent;
+  return run;
+}
+
+/* A copy of what stands there already is no change. */
+static bool changes(walk *k, const fv_edit *e, int step, int run, int64_t t) {
+  if (!writes(e, step, t)) return false;
+  bool copy = strcmp(e->op->name, "replace") == 0 && e->source >= 0 && e->part == FV_PART_OUT;
+  if (!copy || e->source_step != step || e->source_row[t] != t || k->w->runs[run].parent < 0) return true;
+  if (e->nspans != e->nsource_spans || memcmp(e->spans, e->source_spans, (size_t)e->nspans * sizeof *e->spans) != 0)
+    return true;
+  return held_by(k, step, k->w->runs[run].parent, t) != held_by(k, step, e->source, t);
+}
+
 static bool reach(walk *k, int step, int run, int64_t t) {
   int8_t *known = &k->reached[cell(step, run, t)];
   if (*known) return *known == 2;
   const fv_run *r = &k->w->runs[run];
   bool yes = computed_anew(k, step, run, t);
-  for (int i = r->first_own; i < r->nchain && !yes; i++) yes = writes(r->chain[i], step, t);
+  for (int i = r->first_own; i < r->nchain && !yes; i++) yes = changes(k, r->chain[i], step, run, t);
   *known = yes ? 2 : 1;
   return yes;
 }
@@ -116,7 +142,8 @@ static bool inside_wanted(const walk *k, int step) {
   for (int i = 0; i < k->w->nreads; i++)
     if (k->w->reads[i].step == step && k->w->reads[i].part != FV_PART_OUT) return true;
   for (int i = 0; i < k->w->nedits; i++)
-    if (k->w->edits[i]->source >= 0 && k->w->edits[i]->part != FV_PART_OUT && k->w->edits[i]->source_step == step)
+    if (k->w->edits[i]->source >= 0 && k->w->edits[i]->part != FV_PART_OUT && k->w->edits[i]->source_step == step &&
+        k->wanted[k->w->edits[i]->run])
       return true;
   return false;
 }
@@ -198,6 +225,7 @@ static void compare_counts(random_wave *r, const fv_cost *cost) {
   size_t cells = (size_t)k.p->nsteps * RANDOM_RUNS * MOST_ROWS;
   k.reached = fv_alloc(cells, 1), k.visited = fv_alloc(cells, 1);
   k.computed = fv_alloc((size_t)k.p->nsteps, sizeof *k.computed);
+  find_wanted(&k);
   for (int i = 0; i < w->nreads; i++)
     for (int64_t n = 0; n < w->reads[i].nrows; n++)
       need(&k, w->reads[i].step, w->reads[i].run, w->reads[i].rows[n], NULL);
@@ -210,8 +238,8 @@ static void compare_counts(random_wave *r, const fv_cost *cost) {
                        k.p->steps[s].site ? k.p->steps[s].site : "-", (long long)w->slots[s].computed,
                        (long long)k.computed[s]);
     for (int run = 0; run < w->nruns; run++)
-      for (int64_t t = 0; t < rows_of(&k, s, run); t++)
-        if (fv_rowset_has(fv_wave_set(w, w->reach, s, run), t) != reach(&k, s, run, t))
+      for (int64_t t = 0; t < rows_of(&k, s, run) && k.wanted[run]; t++)
+        if (fv_rowset_has(fv_reach_set(w, s, run), t) != reach(&k, s, run, t))
           random_wave_fail(r, "step %d, run %d, row %lld: reach is not what walking finds", s, run, (long long)t);
   }
   if (rows != cost->rows)
@@ -258,7 +286,7 @@ static int compare_values(const fv_model *m, const random_inputs *in, uint64_t s
       for (int64_t t = 0; a && b && t < w->runs[run].T[p->steps[step].space] && t < P; t++) {
         bool other = memcmp(a + t * width, b + t * width, (size_t)width * sizeof *a) != 0;
         differ += other;
-        if (other && !fv_rowset_has(fv_wave_set(w, w->reach, step, run), t))
+        if (other && !fv_rowset_has(fv_reach_set(w, step, run), t))
           random_wave_fail(&r, "%s of run %d, row %lld, differs from its parent's and is not reached", p->sites[i].name,
                            run, (long long)t);
       }
