@@ -38,6 +38,23 @@ void random_inputs_new(const fv_model *m, const tiny_blip *b, uint64_t seed, ran
   free(q0), free(q1), free(q2), free(q3);
 }
 
+void random_inputs_of(const fv_vectors *v, random_inputs *out) {
+  static const char *const prompts[] = {"what <image> color where the", "<image> what color", "what color is <image>"};
+  size_t n = vectors_cases(v);
+  bool llava = strcmp(fv_model_family(v->model), "llava") == 0;
+  char *image = vectors_path(v, "image1.png");
+  for (size_t i = 0; i < RANDOM_INPUTS; i++) {
+    fv_input_options o;
+    fv_input_defaults(&o);
+    o.image = image, o.prompt = prompts[i % 3];
+    if (llava && i >= RANDOM_INPUTS - 3)
+      OK(fv_input_new(v->model, &o, &out->in[i], ERR));
+    else
+      out->in[i] = vectors_input(v, vectors_case(v, i % n));
+  }
+  free(image);
+}
+
 void random_inputs_release(random_inputs *inputs) {
   for (int i = 0; i < RANDOM_INPUTS; i++) fv_input_free(inputs->in[i]);
 }
@@ -51,6 +68,11 @@ void random_wave_fail(random_wave *r, const char *format, ...) {
   fflush(r->recipe_stream);
   fprintf(stderr, "%s\n", r->recipe);
   fail_msg("%s", what);
+}
+
+/* Or needs none. */
+static bool has_picture(const random_wave *r, int run) {
+  return r->wave->runs[run].pixels != NULL || r->wave->model->plan->pixels < 0;
 }
 
 typedef struct chooser {
@@ -144,7 +166,7 @@ static bool put_pair(chooser *c, const fv_input *source, char *a, char *b) {
   *a++ = '@', *b++ = '@';
   a += put_list(c, a, x.T, k), b += put_list(c, b, y.T, k);
   if (chance(c, 0.3)) {
-    int64_t n = 1 + pick(c, x.inner);
+    int64_t n = 1 + pick(c, x.inner < 40 ? x.inner : 40); /* pixels are many */
     *a++ = ':', *b++ = ':';
     put_list(c, a, x.inner, n), put_list(c, b, x.inner, n);
   }
@@ -182,7 +204,7 @@ static void add_edit(chooser *c) {
   fv_error err = {0};
   fv_status st;
   int source = c->run > 0 ? (int)pick(c, c->run) : -1, kind = (int)pick(c, 10);
-  if (source >= 0 && !c->r->wave->runs[source].pixels) source = -1; /* its text rows do not exist */
+  if (source >= 0 && !has_picture(c->r, source)) source = -1; /* its text rows do not exist */
   const fv_site *s = put_address(c, a, true);
   double x = fv_rng_double(&c->rng) * 3.0 - 1.5;
   if (s->part == FV_PART_SCORES && kind > 4) {
@@ -249,10 +271,8 @@ static void add_read(chooser *c) {
   free(list);
 }
 
-static bool has_picture(const random_wave *r, int run) { return r->wave->runs[run].pixels != NULL; }
-
 void random_wave_new(const fv_model *m, const random_inputs *inputs, uint64_t seed, random_wave *r) {
-  *r = (random_wave){.nruns = 0, .V = m->plan->steps[m->plan->output].width};
+  *r = (random_wave){.nruns = 0};
   r->recipe_stream = open_memstream(&r->recipe, &r->recipe_size);
   chooser c = {.r = r, .m = m};
   fv_rng_torch(&c.rng, (int64_t)seed);
@@ -286,8 +306,10 @@ void random_wave_new(const fv_model *m, const random_inputs *inputs, uint64_t se
           r->nreads = before.nreads;
   }
   for (int i = 0; i < r->nruns; i++) {
-    r->logits[i] = fv_alloc((size_t)r->V, sizeof *r->logits[i]);
-    if (!has_picture(r, i) || !(chance(&c, 0.7) || i == r->nruns - 1)) continue;
+    if (m->plan->output >= 0) r->V[i] = m->plan->steps[m->plan->output].width;
+    if (fv_plan_answers_texts(m->plan)) r->V[i] = fv_input_texts(r->wave->runs[i].input);
+    r->logits[i] = fv_alloc((size_t)r->V[i], sizeof *r->logits[i]);
+    if (!r->V[i] || !has_picture(r, i) || !(chance(&c, 0.7) || i == r->nruns - 1)) continue;
     r->readout[i] = true;
     fprintf(r->recipe_stream, "  readout of run %d\n", i);
     OK(fv_wave_readout(r->wave, i, keep_logits, r, ERR));
@@ -319,7 +341,7 @@ static void compare_bits(random_wave *r, const char *what, int run, const float 
 }
 
 int random_wave_compare_full(random_wave *r) {
-  float *kept[RANDOM_READS] = {0}, *logits = fv_alloc((size_t)r->V, sizeof *logits);
+  float *kept[RANDOM_READS] = {0};
   int compared = 0;
   for (int i = 0; i < r->nreads; i++) {
     size_t bytes = (size_t)r->reads[i].count * sizeof(float);
@@ -331,12 +353,15 @@ int random_wave_compare_full(random_wave *r) {
     bool any = r->readout[run];
     for (int i = 0; i < r->nreads; i++) any |= r->reads[i].run == run;
     if (!any) continue;
-    memcpy(logits, r->logits[run], (size_t)r->V * sizeof *logits);
-    memset(r->logits[run], 0xff, (size_t)r->V * sizeof *logits);
+    size_t bytes = (size_t)r->V[run] * sizeof(float);
+    float *logits = malloc(bytes + 1);
+    memcpy(logits, r->logits[run], bytes);
+    memset(r->logits[run], 0xff, bytes);
     fv_error err;
     if (fv_run_full(r->wave, run, r->readout[run] ? keep_logits : NULL, r, &err))
       random_wave_fail(r, "run %d alone failed: %s", run, err.text);
-    if (r->readout[run]) compare_bits(r, "logits", run, logits, r->logits[run], r->V, "the run alone");
+    if (r->readout[run]) compare_bits(r, "logits", run, logits, r->logits[run], r->V[run], "the run alone");
+    free(logits);
     compared++;
   }
   for (int i = 0; i < r->nreads; i++) {
@@ -344,7 +369,6 @@ int random_wave_compare_full(random_wave *r) {
                  "the run alone");
     free(kept[i]);
   }
-  free(logits);
   return compared;
 }
 
@@ -353,7 +377,7 @@ void random_wave_compare(random_wave *a, random_wave *b, const char *what) {
   for (int i = 0; i < a->nreads; i++)
     compare_bits(a, a->reads[i].address, a->reads[i].run, a->reads[i].data, b->reads[i].data, a->reads[i].count, what);
   for (int i = 0; i < a->nruns; i++)
-    if (a->readout[i]) compare_bits(a, "logits", i, a->logits[i], b->logits[i], a->V, what);
+    if (a->readout[i]) compare_bits(a, "logits", i, a->logits[i], b->logits[i], a->V[i], what);
 }
 
 void random_wave_release(random_wave *r) {
@@ -362,4 +386,109 @@ void random_wave_release(random_wave *r) {
   for (int i = 0; i < r->nruns; i++) free(r->logits[i]);
   fclose(r->recipe_stream);
   free(r->recipe);
+}
+
+static fv_status copy_logits(void *user, int run, const float *logits, int64_t V, fv_error *err) {
+  (void)run, (void)err;
+  memcpy(user, logits, (size_t)V * sizeof *logits);
+  return FV_OK;
+}
+
+/* The wave that decodes one more row behind `before`'s run, as generation does it, and its logits. */
+static fv_wave *decode(random_wave *r, const fv_wave *before, int outer, int32_t id, float *logits, int *run) {
+  fv_wave_options o = before->options;
+  fv_wave *w;
+  o.memory = 0;
+  OK(fv_wave_new(before->model, &o, &w, ERR));
+  w->outer = before;
+  OK(fv_continue_run(w, outer, id, copy_logits, logits, run, ERR));
+  fv_error err;
+  if (fv_wave_compute(w, NULL, &err)) random_wave_fail(r, "decoding failed: %s", err.text);
+  return w;
+}
+
+/* Every prefix from scratch: the run alone, with its answer ids made longer by hand. What is decoded with the keys of
+ * the rows before has the same bits. */
+static void compare_generation(random_wave *r, int run, const fv_generation *g) {
+  enum { MOST = 8 };
+  fv_wave *w = r->wave, *chain[MOST] = {0};
+  int space = w->model->answer_space, at_run = run, nreads = w->nreads;
+  bool decodes = w->model->plan->spaces[space].generates;
+  fv_run *at = &w->runs[run];
+  const int32_t *ids = at->ids[space];
+  int64_t T = at->T[space], V = r->V[run];
+  int32_t *longer = fv_alloc((size_t)(T + g->count), sizeof *longer);
+  float *decoded = fv_alloc((size_t)V, sizeof *decoded), *alone = fv_alloc((size_t)V, sizeof *alone);
+  assert_true(g->count > 0 && g->count <= (decodes ? MOST : 1));
+  if (decodes) memcpy(longer, ids, (size_t)T * sizeof *longer), at->ids[space] = longer;
+  w->nreads = 0; /* the reads are of the prompt */
+  for (int64_t i = 0; i < g->count; i++) {
+    fv_error err;
+    int32_t best = 0;
+    at->T[space] = T + i;
+    if (fv_run_full(w, run, copy_logits, alone, &err)) random_wave_fail(r, "prefix of run %d: %s", run, err.text);
+    if (i == 0)
+      memcpy(decoded, r->logits[run], (size_t)V * sizeof *decoded);
+    else {
+      at->T[space] = T, w->nreads = nreads;
+      chain[i] = decode(r, i == 1 ? w : chain[i - 1], at_run, g->ids[i - 1], decoded, &at_run);
+      w->nreads = 0;
+    }
+    compare_bits(r, "decoded logits", run, decoded, alone, V, "the whole prefix");
+    for (int64_t v = 1; v < V; v++)
+      if (alone[v] > alone[best]) best = (int32_t)v;
+    if (best != g->ids[i])
+      random_wave_fail(r, "run %d: generated id %lld is %d, and %d from the whole prefix", run, (long long)i, g->ids[i],
+                       best);
+    longer[T + i] = g->ids[i];
+  }
+  for (int i = MOST - 1; i >= 0; i--) fv_wave_free(chain[i]);
+  w->nreads = nreads;
+  at->ids[space] = ids, at->T[space] = T;
+  free(longer), free(decoded), free(alone);
+}
+
+static void try_generation(random_wave *r, fv_rng *rng, random_counts *n) {
+  int runs[RANDOM_RUNS], count = 0;
+  fv_generation out[RANDOM_RUNS];
+  fv_error err;
+  for (int i = 0; i < r->nruns; i++)
+    if (r->readout[i] && tiny_random(rng, 4) > 0) runs[count++] = i;
+  if (fv_wave_generate(r->wave, runs, count, 1 + tiny_random(rng, 5), out, &err)) {
+    if (err.status == FV_ENONFINITE) return;
+    random_wave_fail(r, "generating failed: %s", err.text);
+  }
+  for (int i = 0; i < count; i++) {
+    compare_generation(r, runs[i], &out[i]);
+    n->generated += (int)out[i].count;
+    fv_generation_release(&out[i]);
+  }
+}
+
+void random_wave_try(const fv_model *one, const fv_model *two, const random_inputs *in1, const random_inputs *in2,
+                     uint64_t seed, random_counts *n) {
+  random_wave r, other;
+  fv_rng rng;
+  fv_rng_torch(&rng, (int64_t)seed + 1);
+  random_wave_new(one, in1, seed, &r);
+  n->waves++, n->edits += r.edits, n->refused += r.refused;
+  bool split = !r.wave->options.generate && tiny_random(&rng, 3) == 0;
+  if (split) {
+    r.wave->options.memory = random_wave_smallest_memory(&r);
+    fv_cost cost;
+    OK(fv_wave_cost(r.wave, &cost, ERR));
+    n->split += cost.parts > 1;
+  }
+  fv_status st = random_wave_compute(&r);
+  n->nonfinite += st != FV_OK;
+  if (!st && r.wave->options.generate && one->plan->output >= 0) try_generation(&r, &rng, n);
+  if (!st && tiny_random(&rng, 4) == 0) {
+    random_wave_new(two, in2, seed, &other);
+    assert_int_equal(random_wave_compute(&other), FV_OK);
+    random_wave_compare(&r, &other, split ? "two threads, not split" : "two threads");
+    random_wave_release(&other);
+    n->threads++;
+  }
+  if (!st) n->runs += random_wave_compare_full(&r);
+  random_wave_release(&r);
 }
