@@ -26,7 +26,7 @@ typedef struct cli_args {
   bool exif;
   /* output */
   bool json;
-  const char *csv, *npz, *plot, *save, *show, *out;
+  const char *csv, *npz, *plot, *save, *show, *out, *sweep, *rome, *notice;
   /* engine */
   int64_t seed, threads;
   const char *rng, *compute;
@@ -88,7 +88,7 @@ typedef struct cli_command {
 } cli_command;
 
 extern const cli_command command_info, command_ask, command_tokens, command_trace, command_patch, command_attend,
-    command_edit, command_verify, command_bench, command_data, command_report, command_help;
+    command_edit, command_verify, command_bench, command_data, command_report, command_export, command_help;
 const cli_command *command_at(int i); /* NULL behind the last */
 const cli_command *command_find(const char *name);
 
@@ -125,6 +125,8 @@ void print_cost(cli_session *s, const fv_cost *cost);
 /* outputs.c. *staged is the name to write to, NULL when path is: outputs_publish gives the files their own names. */
 typedef struct cli_output cli_output;
 fv_status output_stage(cli_session *s, const char *option, const char *path, const char **staged);
+/* The same for a folder, which must be new or empty; the run puts files into it. */
+fv_status output_stage_folder(cli_session *s, const char *option, const char *path, const char **staged);
 /* Refuses when an output is this file. */
 fv_status output_check_input(cli_session *s, const char *input);
 fv_status outputs_publish(cli_session *s);

@@ -3,6 +3,7 @@
  * Every output is written under another name in its own folder, with the same extension; outputs_publish renames them
  * when the run is over and standard output has taken its part. An output may be neither another output nor a file that
  * the run reads, however the two are spelled. */
+#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +15,7 @@
 
 struct cli_output {
   char *path, *staged;
+  bool folder;
 };
 
 /* The folder of a path, "." when it has none. */
@@ -96,18 +98,11 @@ static fv_status check_inputs(cli_session *s) {
   return st || !s->model ? st : check_model(s);
 }
 
-fv_status output_stage(cli_session *s, const char *option, const char *path, const char **staged) {
-  struct stat old;
-  *staged = NULL;
-  if (!path) return FV_OK;
-  if (strcmp(path, "-") == 0)
-    return fv_fail(&s->err, FV_EUSAGE, "--%s -: only --csv and --json can be standard output; name a file", option);
-  if (!*path) return fv_fail(&s->err, FV_EUSAGE, "--%s needs the name of a file", option);
+/* Enters an output in the list: it may be neither another one nor something that the run reads. */
+static fv_status claim(cli_session *s, const char *path, cli_output **out) {
   for (size_t i = 0; i < s->noutputs; i++)
     if (same_place(path, s->outputs[i].path))
       return fv_fail(&s->err, FV_EUSAGE, "%s: two outputs cannot share a file", path);
-  if (stat(path, &old) == 0 && !S_ISREG(old.st_mode))
-    return fv_fail(&s->err, FV_EIO, "%s: exists and is not a regular file; outputs are files", path);
   cli_output *grown = realloc(s->outputs, (s->noutputs + 1) * sizeof *grown);
   if (!grown) return fv_fail(&s->err, FV_ENOMEM, "no memory");
   s->outputs = grown;
@@ -115,7 +110,21 @@ fv_status output_stage(cli_session *s, const char *option, const char *path, con
   *o = (cli_output){.path = strdup(path)};
   if (!o->path) return fv_fail(&s->err, FV_ENOMEM, "no memory");
   s->noutputs++;
-  fv_status st = check_inputs(s);
+  *out = o;
+  return check_inputs(s);
+}
+
+fv_status output_stage(cli_session *s, const char *option, const char *path, const char **staged) {
+  struct stat old;
+  cli_output *o;
+  *staged = NULL;
+  if (!path) return FV_OK;
+  if (strcmp(path, "-") == 0)
+    return fv_fail(&s->err, FV_EUSAGE, "--%s -: only --csv and --json can be standard output; name a file", option);
+  if (!*path) return fv_fail(&s->err, FV_EUSAGE, "--%s needs the name of a file", option);
+  if (stat(path, &old) == 0 && !S_ISREG(old.st_mode))
+    return fv_fail(&s->err, FV_EIO, "%s: exists and is not a regular file; outputs are files", path);
+  fv_status st = claim(s, path, &o);
   if (st) return st;
   const char *dot = strrchr(name_of(path), '.');
   size_t room = strlen(path) + 64;
@@ -129,6 +138,54 @@ fv_status output_stage(cli_session *s, const char *option, const char *path, con
   }
   close(fd);
   o->staged = name;
+  *staged = name;
+  return FV_OK;
+}
+
+/* Removes what a failed run left in its folder, which holds files only. */
+static void remove_folder(const char *path) {
+  DIR *dir = opendir(path);
+  for (struct dirent *e; dir && (e = readdir(dir));) {
+    size_t room = strlen(path) + strlen(e->d_name) + 2;
+    char *file = malloc(room);
+    if (file) snprintf(file, room, "%s/%s", path, e->d_name), unlink(file);
+    free(file);
+  }
+  if (dir) closedir(dir);
+  rmdir(path);
+}
+
+static bool is_empty(const char *path) {
+  DIR *dir = opendir(path);
+  int n = 0;
+  while (dir && n < 3 && readdir(dir)) n++;
+  if (dir) closedir(dir);
+  return dir && n <= 2;
+}
+
+fv_status output_stage_folder(cli_session *s, const char *option, const char *path, const char **staged) {
+  struct stat old;
+  cli_output *o;
+  *staged = NULL;
+  if (!path) return FV_OK;
+  size_t n = strlen(path);
+  while (n > 1 && path[n - 1] == '/') n--;
+  if (n == 0) return fv_fail(&s->err, FV_EUSAGE, "--%s needs the name of a folder", option);
+  if (stat(path, &old) == 0 && (!S_ISDIR(old.st_mode) || !is_empty(path)))
+    return fv_fail(&s->err, FV_EIO, "%s: exists and is not an empty folder; --%s wants a new one", path, option);
+  fv_status st = claim(s, path, &o);
+  if (st) return st;
+  char *name = malloc(n + 16);
+  if (!name) return fv_fail(&s->err, FV_ENOMEM, "no memory");
+  snprintf(name, n + 16, "%.*s.part-XXXXXX", (int)n, path);
+  if (!mkdtemp(name)) {
+    free(name);
+    return fv_fail(&s->err, FV_EIO, "%s: cannot write: %s", path, strerror(errno));
+  }
+  mode_t mask = umask(0);
+  umask(mask);
+  chmod(name, 0777 & ~mask);
+  o->staged = name, o->folder = true;
   *staged = name;
   return FV_OK;
 }
@@ -155,7 +212,8 @@ static void restore_name(fv_error *err, const char *staged, const char *path) {
 void outputs_release(cli_session *s) {
   for (size_t i = 0; i < s->noutputs; i++) {
     cli_output *o = &s->outputs[i];
-    if (o->staged) unlink(o->staged), restore_name(&s->err, o->staged, o->path);
+    if (o->staged)
+      (o->folder ? remove_folder(o->staged) : (void)unlink(o->staged)), restore_name(&s->err, o->staged, o->path);
     free(o->staged), free(o->path);
   }
   free(s->outputs);

@@ -7,6 +7,7 @@
 #include "fovea/attend.h"
 #include "fovea/circuit.h"
 #include "fovea/data.h"
+#include "fovea/export.h"
 #include "fovea/input.h"
 #include "fovea/machine.h"
 #include "fovea/model.h"

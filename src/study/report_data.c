@@ -16,7 +16,7 @@ void fv_report_defaults(fv_report_options *options) {
 
 void fv_report_release(fv_report *r) {
   for (size_t i = 0; i < r->nsamples; i++) fv_report_kept_release(&r->samples[i].kept);
-  free(r->facts), free(r->sweeps), free(r->checks), free(r->samples), free(r->groups), free(r->pending);
+  free(r->facts), free(r->sweeps), free(r->checks), free(r->samples), free(r->groups);
   fv_report_maps_release(&r->maps);
   fv_text_pool_release(&r->strings);
   *r = (fv_report){0};
@@ -125,53 +125,38 @@ static fv_report_sample *find_sample(fv_report *r, const char *name) {
   return NULL;
 }
 
-/* How many rows the stack of row i has, as far as the sample's rows show. */
-static int64_t stack_rows(const fv_report *r, size_t i) {
-  int64_t rows = 1;
-  for (size_t k = 0; k < r->npending; k++)
-    if (r->pending[k].row >= rows && r->pending[k].stack == r->pending[i].stack) rows = r->pending[k].row + 1;
-  return rows;
-}
-
-static fv_status flush(fv_report *r, size_t sweep, fv_error *err) {
-  fv_report_sample *s = r->npending ? find_sample(r, r->pending_sample) : NULL;
-  if (r->npending && !s)
+static fv_status add_sample_rows(void *user, const char *name, const fv_row *rows, size_t count, fv_error *err) {
+  fv_report_feeder *f = user;
+  fv_report *r = f->report;
+  fv_report_sample *s = find_sample(r, name);
+  if (!s)
     return fv_fail(err, FV_EFORMAT, "the results name a sample \"%s\" that the list of samples does not have",
-                   r->pending_sample ? r->pending_sample : "");
-  const char *stack = NULL;
-  int64_t rows = -1;
+                   name ? name : "");
+  fv_report_row at = {.sweep = (int64_t)f->sweep, .sample = s - r->samples, .group = r->ngroups ? s->group_index : -1};
   fv_status st = FV_OK;
-  for (size_t i = 0; i < r->npending && !st; i++) {
-    const fv_row *row = &r->pending[i];
-    if (rows < 0 || row->stack != stack) rows = stack_rows(r, i), stack = row->stack;
-    if (isnan(s->clean_prob)) s->clean_prob = row->clean_prob, s->corrupt_prob = row->corrupt_prob;
+  r->rows += (int64_t)count;
+  for (size_t i = 0; i < count && !st; i++) {
+    fv_row row = rows[i];
+    if (i == 0 || row.stack != rows[i - 1].stack) at.rows = fv_by_sample_rows(rows, count, i);
+    if (isnan(s->clean_prob)) s->clean_prob = row.clean_prob, s->corrupt_prob = row.corrupt_prob;
     if (isnan(s->clean_logit_diff))
-      s->clean_logit_diff = row->clean_logit_diff, s->corrupt_logit_diff = row->corrupt_logit_diff;
-    fv_report_row at = {.sweep = (int64_t)sweep,
-                        .sample = s - r->samples,
-                        .group = r->ngroups ? s->group_index : -1,
-                        .rows = rows,
-                        .answer_row = s->answer_row >= 0 && row->row == s->answer_row && reads_question(r, row->stack),
-                        .corrupt = corruption_name(r, row->corrupt),
-                        .row = row};
-    st = fv_text_pool_add(&r->strings, at.corrupt, &at.corrupt, err);
+      s->clean_logit_diff = row.clean_logit_diff, s->corrupt_logit_diff = row.corrupt_logit_diff;
+    at.answer_row = s->answer_row >= 0 && row.row == s->answer_row && reads_question(r, row.stack);
+    at.corrupt = corruption_name(r, row.corrupt);
+    at.row = &row;
+    st = KEEP_TEXTS(r, err, &at.corrupt, &row.stack, &row.site, &row.piece, &row.op);
     if (!st) st = fv_report_maps_add(&r->maps, &at, s->keep ? &s->kept : NULL, err);
   }
-  r->npending = 0;
   return st;
 }
 
-fv_status fv_report_feed(fv_report *r, size_t sweep, const fv_row *row, fv_error *err) {
-  fv_status st = FV_OK;
-  if (r->npending > 0 && (!row || !same_name(r->pending_sample, row->sample))) st = flush(r, sweep, err);
-  if (st || !row) return st;
-  fv_row kept = *row;
-  st = KEEP_TEXTS(r, err, &kept.sample, &kept.corrupt, &kept.stack, &kept.site, &kept.piece, &kept.op);
-  if (st) return st;
-  if (!fv_grow(&r->pending, &r->pending_capacity, r->npending + 1, sizeof kept))
-    return fv_fail(err, FV_ENOMEM, "no memory for %zu rows of a sample", r->npending + 1);
-  r->pending_sample = kept.sample;
-  r->pending[r->npending++] = kept;
-  r->rows++;
-  return FV_OK;
+fv_sink fv_report_begin(fv_report_feeder *f, fv_report *r, size_t sweep) {
+  *f = (fv_report_feeder){.report = r, .sweep = sweep, .rows = {.user = f, .sample = add_sample_rows}};
+  return fv_by_sample_sink(&f->rows);
+}
+
+fv_status fv_report_end(fv_report_feeder *f, fv_status st, fv_error *err) {
+  if (!st) st = fv_by_sample_end(&f->rows, err);
+  fv_by_sample_release(&f->rows);
+  return st;
 }

@@ -1,13 +1,14 @@
 /* What a report shows, collected first and written as a page at the end.
  *
  * A source (report_db.c, report_table.c) announces facts, sweeps, samples and checks, then feeds the rows of each sweep
- * in order through fv_report_feed; report_page.c writes the page. Ownership: everything that is announced is copied.
+ * in order through fv_report_begin; report_page.c writes the page. Ownership: everything that is announced is copied.
  * Threads: one owner.
  */
 #ifndef FOVEA_STUDY_REPORT_DATA_H
 #define FOVEA_STUDY_REPORT_DATA_H
 
 #include "fovea/report.h"
+#include "study/by_sample.h"
 #include "study/report_maps.h"
 #include "study/text_pool.h"
 
@@ -55,11 +56,8 @@ typedef struct fv_report {
   const char **groups;
   size_t ngroups, groups_capacity;
   fv_report_maps maps;
-  /* the sample whose rows are being collected */
-  fv_row *pending;
-  size_t npending, pending_capacity, cursor;
-  const char *pending_sample;
-  int64_t rows; /* fed so far */
+  size_t cursor; /* the sample found last */
+  int64_t rows;  /* fed so far */
   bool whole_corruptions;
 } fv_report;
 
@@ -72,8 +70,14 @@ fv_status fv_report_add_sample(fv_report *r, const fv_report_sample *sample, fv_
 /* Decides which samples keep their own values, given how many rows there are in all; after the last sample and before
  * the first row. */
 void fv_report_choose(fv_report *r, int64_t rows);
-/* One row of the sweep with this index; a sample's rows come together. NULL ends the sweep. */
-fv_status fv_report_feed(fv_report *r, size_t sweep, const fv_row *row, fv_error *err);
+/* A sweep's rows, in the order of the samples: everything between begin and end goes to the sweep with this index. */
+typedef struct fv_report_feeder {
+  fv_report *report;
+  size_t sweep;
+  fv_by_sample rows;
+} fv_report_feeder;
+fv_sink fv_report_begin(fv_report_feeder *feeder, fv_report *r, size_t sweep);
+fv_status fv_report_end(fv_report_feeder *feeder, fv_status st, fv_error *err);
 
 /* report_page.c */
 fv_status fv_report_page(fv_report *r, const char *path, fv_error *err);

@@ -78,24 +78,14 @@ static fv_status fill(fv_report *r, const fv_store *store, fv_error *err) {
   return st;
 }
 
-typedef struct feeder {
-  fv_report *r;
-  size_t sweep;
-} feeder;
-
-static fv_status feed(void *user, const fv_row *row, fv_error *err) {
-  feeder *f = user;
-  return fv_report_feed(f->r, f->sweep, row, err);
-}
-
 static fv_status feed_all(fv_report *r, const fv_store *store, fv_error *err) {
   int64_t cells = 0;
   fv_status st = fv_store_integer(store, "SELECT count(*) FROM cells", &cells, err);
   if (!st) fv_report_choose(r, cells);
   for (size_t i = 0; i < r->nsweeps && !st; i++) {
-    feeder f = {r, i};
-    st = fv_store_rows(store, r->sweeps[i].name, (fv_sink){&f, feed}, err);
-    if (!st) st = fv_report_feed(r, i, NULL, err);
+    fv_report_feeder feeder;
+    fv_sink sink = fv_report_begin(&feeder, r, i);
+    st = fv_report_end(&feeder, fv_store_rows(store, r->sweeps[i].name, sink, err), err);
   }
   return st;
 }

@@ -25,8 +25,10 @@ static fv_status fill(fv_report *r, const fv_page *page, const fv_table *table, 
     st = fv_report_add_sample(r, &one, err);
   }
   fv_report_choose(r, (int64_t)fv_table_count(table));
-  for (size_t i = 0; i < fv_table_count(table) && !st; i++) st = fv_report_feed(r, 0, fv_table_row(table, i), err);
-  return st ? st : fv_report_feed(r, 0, NULL, err);
+  fv_report_feeder feeder;
+  fv_sink sink = fv_report_begin(&feeder, r, 0);
+  for (size_t i = 0; i < fv_table_count(table) && !st; i++) st = sink.row(sink.user, fv_table_row(table, i), err);
+  return fv_report_end(&feeder, st, err);
 }
 
 fv_status fv_page_write(const char *path, const fv_page *page, const fv_table *table, const fv_report_options *options,

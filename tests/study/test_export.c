@@ -1,0 +1,286 @@
+/* Exports: the same bytes in whatever order a study was stored, and arrays that hold the table's numbers. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <cmocka.h>
+#include <jansson.h>
+
+#include "fovea/export.h"
+#include "study/store_inside.h"
+#include "support/run_program.h"
+
+static fv_error e;
+#define OK(call)                                                         \
+  do {                                                                   \
+    if ((call) != FV_OK) fail_msg("%s:%d: %s", #call, __LINE__, e.text); \
+  } while (0)
+#define FAILS(code, word, call)                                                                          \
+  do {                                                                                                   \
+    if ((call) != (code) || !strstr(e.text, word)) fail_msg("%s: %d, %s", #call, (int)e.status, e.text); \
+  } while (0)
+
+static char *folder;
+static char *at(const char *name) {
+  static char paths[4][512];
+  static int next;
+  char *path = paths[next++ % 4];
+  snprintf(path, sizeof paths[0], "%s/%s", folder, name);
+  return path;
+}
+static int make_folder(void **state) {
+  (void)state;
+  folder = folder_make();
+  return 0;
+}
+static int remove_folder(void **state) {
+  (void)state;
+  folder_remove(folder);
+  return 0;
+}
+
+enum { N = 5, L = 2, H = 3 };
+static int rows_of(int sample) { return sample == 3 ? 4 : 3; }
+static float number(int sample, int layer, int row, int head) {
+  return 1.0f / (float)(1 + sample + 7 * layer + 31 * row + 101 * (head + 1));
+}
+
+/* The rows of a sample: a trace without heads and two draws, or a patch of single heads. */
+static void rows(int sample, bool heads, fv_sink sink) {
+  char name[32], corrupt[64];
+  snprintf(name, sizeof name, "s, \"%d\"", sample);
+  snprintf(corrupt, sizeof corrupt, "image:%d.png", sample);
+  for (int draw = 0; draw < (heads ? 1 : 2); draw++)
+    for (int l = 0; l < L; l++)
+      for (int t = 0; t < rows_of(sample); t++)
+        for (int h = heads ? 0 : -1; h < (heads ? H : 0); h++) {
+          fv_row r;
+          fv_row_defaults(&r);
+          r.sample = name, r.draw = draw, r.corrupt = heads ? corrupt : "gray", r.stack = "text_encoder";
+          r.site = heads ? "cross.z" : "resid_post", r.layer = l, r.window = 1, r.row = t, r.piece = t ? "star" : "";
+          r.head = h, r.op = heads ? "denoise" : "replace", r.prob = number(sample, l, t, h) + 0.25f * (float)draw;
+          r.kl = 1e-7f * r.prob, r.rank = t, r.clean_prob = 0.75f, r.corrupt_prob = 0.125f, r.p_diff = r.prob - 0.125f;
+          r.answer_id = 11, r.answer = "red", r.logit = -3.0f;
+          if (heads) {
+            r.logit_diff = 2.0f * r.prob, r.clean_logit_diff = 4.0f, r.corrupt_logit_diff = -2.0f;
+            r.effect = sample == 2 ? NAN : (r.logit_diff + 2.0f) / 6.0f;
+          }
+          OK(sink.row(sink.user, &r, &e));
+        }
+}
+
+static void make(const char *path, const int order[N]) {
+  fv_store *s;
+  int64_t ids[2];
+  OK(fv_store_open(path, FV_STORE_CREATE, &s, &e));
+  OK(fv_store_sweep_add(s, &(fv_store_sweep){.id = 1, .name = "states", .kind = "trace", .spec = "{}"}, &ids[0], &e));
+  OK(fv_store_sweep_add(s, &(fv_store_sweep){.id = 2, .name = "heads", .kind = "patch", .spec = "{}"}, &ids[1], &e));
+  for (int k = 0; k < N; k++) {
+    int i = order[k];
+    char name[32];
+    fv_table *t[2];
+    snprintf(name, sizeof name, "s, \"%d\"", i);
+    for (int w = 0; w < 2; w++) {
+      OK(fv_table_new(&t[w], &e));
+      rows(i, w == 1, fv_table_sink(t[w]));
+    }
+    fv_store_row tokens[4];
+    for (int r = 0; r < 4; r++) tokens[r] = (fv_store_row){"text_encoder", r, 100 + r, r ? "star" : NULL, NULL};
+    fv_store_sample one;
+    fv_store_sample_defaults(&one);
+    one.id = i + 1, one.name = name, one.status = "done", one.question = "what is it", one.correct_id = 11;
+    one.incorrect_id = 12, one.clean_right = i != 1, one.rows = tokens, one.nrows = (size_t)rows_of(i);
+    fv_store_result r[2] = {{ids[0], t[0]}, {ids[1], t[1]}};
+    OK(fv_store_put(s, &one, r, 2, &e));
+    fv_table_free(t[0]), fv_table_free(t[1]);
+  }
+  fv_store_close(s);
+}
+
+static char *bytes_of(const char *path, size_t *size) {
+  char *text = file_text(path, size);
+  if (!text) fail_msg("%s: is not there", path);
+  return text;
+}
+
+/* CSV and archives have the same bytes for every order of storing, and the CSV is the experiment's own. */
+static void test_same_bytes(void **state) {
+  (void)state;
+  static const int orders[2][N] = {{0, 1, 2, 3, 4}, {4, 2, 0, 3, 1}};
+  int64_t count = 0;
+  size_t n[2], m;
+  char *csv[2], *npz[2], *own;
+  for (int k = 0; k < 2; k++) {
+    char *db = at(k ? "b.db" : "a.db");
+    make(db, orders[k]);
+    OK(fv_export_csv(db, NULL, at("all.csv"), &count, &e));
+    OK(fv_export_csv(db, "heads", at("heads.csv"), NULL, &e));
+    OK(fv_export_npz(db, NULL, at("all.npz"), &e));
+    csv[k] = bytes_of(at("all.csv"), &n[k]);
+    npz[k] = bytes_of(at("all.npz"), &m);
+    if (k) assert_memory_equal(npz[0], npz[1], m);
+  }
+  assert_int_equal(n[0], n[1]);
+  assert_memory_equal(csv[0], csv[1], n[0]);
+  assert_int_equal(count, (4 * 3 + 4) * L * (2 + H));
+  fv_table_file *f;
+  OK(fv_csv_open(at("own.csv"), &f, &e));
+  for (int i = 0; i < N; i++) rows(i, true, fv_table_file_sink(f));
+  OK(fv_table_file_commit(f, &e));
+  own = bytes_of(at("own.csv"), &m);
+  free(csv[1]);
+  csv[1] = bytes_of(at("heads.csv"), &n[1]);
+  assert_int_equal(n[1], m);
+  assert_memory_equal(csv[1], own, m);
+  free(csv[0]), free(csv[1]), free(npz[0]), free(npz[1]), free(own);
+  OK(fv_export_json(at("a.db"), "heads", at("heads.json"), &count, &e));
+  json_t *j = json_load_file(at("heads.json"), 0, NULL);
+  assert_int_equal(json_array_size(j), count);
+  assert_string_equal(json_string_value(json_object_get(json_array_get(j, 0), "sample")), "s, \"0\"");
+  json_decref(j);
+}
+
+/* One array of an archive of stored members: its data, and its shape as NumPy writes it. */
+static const void *array(const char *archive, size_t size, const char *name, char shape[64]) {
+  size_t length = strlen(name);
+  for (size_t i = 0; i + 30 < size; i++) {
+    const unsigned char *h = (const unsigned char *)archive + i;
+    if (memcmp(h, "PK\3\4", 4) != 0 || (size_t)(h[26] | h[27] << 8) != length + 4) continue;
+    if (memcmp(h + 30, name, length) != 0 || memcmp(h + 30 + length, ".npy", 4) != 0) continue;
+    const unsigned char *npy = h + 30 + length + 4 + (h[28] | h[29] << 8);
+    assert_memory_equal(npy, "\x93NUMPY", 6);
+    const char *text = strstr((const char *)npy + 10, "'shape': ") + 9;
+    snprintf(shape, 64, "%.*s", (int)(strchr(text, ')') - text + 1), text);
+    return npy + 10 + (npy[8] | npy[9] << 8);
+  }
+  fail_msg("no array %s", name);
+  return NULL;
+}
+static float float_at(const void *data, size_t i) {
+  float v;
+  memcpy(&v, (const char *)data + 4 * i, sizeof v);
+  return v;
+}
+static int64_t whole_at(const void *data, size_t i) {
+  int64_t v;
+  memcpy(&v, (const char *)data + 8 * i, sizeof v);
+  return v;
+}
+
+static void test_npz(void **state) {
+  (void)state;
+  static const int samples[4] = {0, 1, 2, 4};
+  size_t size;
+  char shape[64];
+  OK(fv_export_npz(at("a.db"), NULL, at("n.npz"), &e));
+  char *z = bytes_of(at("n.npz"), &size);
+  const void *scores = array(z, size, "heads/text_encoder.cross.z.3/scores", shape);
+  assert_string_equal(shape, "(4, 3, 2, 3)");
+  for (size_t n = 0; n < 4; n++)
+    for (int t = 0; t < 3; t++)
+      for (int l = 0; l < L; l++)
+        for (int h = 0; h < H; h++)
+          assert_true(float_at(scores, ((n * 3 + (size_t)t) * L + (size_t)l) * H + (size_t)h) ==
+                      number(samples[n], l, t, h));
+  assert_true(isnan(float_at(array(z, size, "heads/text_encoder.cross.z.3/effect", shape), 2 * 3 * L * H)));
+  scores = array(z, size, "states/text_encoder.resid_post.4/scores", shape);
+  assert_string_equal(shape, "(1, 4, 2)");
+  for (int t = 0; t < 4; t++)
+    for (int l = 0; l < L; l++) {
+      float a = number(3, l, t, -1), b = a + 0.25f;
+      assert_true(float_at(scores, (size_t)(t * L + l)) == (float)(((double)a + (double)b) / 2.0));
+    }
+  const void *ids = array(z, size, "states/text_encoder.resid_post.3/input_ids", shape);
+  assert_string_equal(shape, "(4, 3)");
+  assert_int_equal(whole_at(ids, 2), 102);
+  const char *right = array(z, size, "heads/text_encoder.cross.z.3/correct_prediction", shape);
+  assert_memory_equal(right, "\1\0\1\1", 4);
+  free(z);
+}
+
+static void test_rome_and_notice(void **state) {
+  (void)state;
+  size_t size;
+  char shape[64];
+  mkdir(at("rome"), 0777), mkdir(at("notice"), 0777);
+  OK(fv_export_rome(at("a.db"), NULL, at("rome"), &e));
+  assert_int_equal(folder_count(at("rome")), N * (1 + H));
+  char *z = bytes_of(at("rome/knowledge_s___3__heads_text_encoder.cross.z_head_1.npz"), &size);
+  const void *scores = array(z, size, "scores", shape);
+  assert_string_equal(shape, "(4, 2)");
+  assert_true(float_at(scores, 2 * L + 1) == number(3, 1, 2, 1));
+  free(z);
+  OK(fv_export_notice(at("a.db"), NULL, at("notice"), &e));
+  assert_int_equal(folder_count(at("notice")), H); /* the trace has no incorrect answer */
+  z = bytes_of(at("notice/BLIP_temp_list_heads_image_corruption_text_encoder_crossattention_block_head_2_5.npz"),
+               &size);
+  scores = array(z, size, "3/scores", shape);
+  assert_string_equal(shape, "(4, 2, 4)");
+  float p = number(3, 1, 2, 2);
+  const float expected[4] = {p, p - 0.125f, 2.0f * p + 2.0f, (2.0f * p + 2.0f) / 6.0f};
+  for (size_t k = 0; k < 4; k++) assert_true(float_at(scores, (size_t)(2 * L + 1) * 4 + k) == expected[k]);
+  assert_true(isnan(float_at(array(z, size, "2/scores", shape), 3)));
+  assert_int_equal(whole_at(array(z, size, "3/incorrect_token", shape), 0), 12);
+  assert_int_equal(whole_at(array(z, size, "0/attn_head", shape), 0), 2);
+  assert_int_equal(whole_at(array(z, size, "count", shape), 0), N);
+  free(z);
+}
+
+static void test_refused(void **state) {
+  (void)state;
+  fv_store *s;
+  size_t size;
+  FAILS(FV_ENOTFOUND, "it has: states, heads", fv_export_csv(at("a.db"), "head", at("x"), NULL, &e));
+  FAILS(FV_ENOTFOUND, "it has: states, heads", fv_export_npz(at("a.db"), "head", at("x"), &e));
+  FAILS(FV_ENOTFOUND, "correct and an incorrect", fv_export_notice(at("a.db"), "states", folder, &e));
+  FAILS(FV_ENOTFOUND, "none.db", fv_export_rome(at("none.db"), NULL, folder, &e));
+  file_write(at("text.db"), "not a database", 14);
+  FAILS(FV_EFORMAT, "text.db", fv_export_json(at("text.db"), NULL, at("x"), NULL, &e));
+  OK(fv_store_open(at("empty.db"), FV_STORE_CREATE, &s, &e));
+  fv_store_close(s);
+  FAILS(FV_ENOTFOUND, "no results", fv_export_csv(at("empty.db"), NULL, at("x"), NULL, &e));
+  FAILS(FV_ENOTFOUND, "no results", fv_export_npz(at("empty.db"), NULL, at("x"), &e));
+  assert_null(file_text(at("x"), &size));
+}
+
+static void expect_run(int status, const char *says, const char *line) {
+  const program_variable vars[] = {{"D", folder}, {NULL, NULL}};
+  program_result r;
+  program_run(&(program_options){0}, &r, line, vars);
+  if (r.status != status || !strstr(r.err, says)) fail_msg("%s\nstatus %d\n%s", line, r.status, r.err);
+  program_release(&r);
+}
+
+/* The command: folders are new or empty, nothing stays behind a failure, tables go to standard output or a file. */
+static void test_command(void **state) {
+  (void)state;
+  expect_run(2, "say what to write", "fovea export $D/a.db");
+  expect_run(2, "unexpected argument", "fovea export $D/a.db $D/b.db --csv -");
+  expect_run(2, "both want the standard output", "fovea export $D/a.db --json --csv -");
+  expect_run(2, "cannot be a file that the run reads", "fovea export $D/a.db --csv $D/a.db");
+  size_t before = folder_count(folder), size;
+  expect_run(1, "has no sweep",
+             "fovea export $D/a.db --sweep x --csv $D/c.csv --npz $D/c.npz --rome $D/c --notice $D/d");
+  assert_int_equal(folder_count(folder), before);
+  expect_run(1, "not an empty folder", "fovea export $D/a.db --rome $D/rome");
+  expect_run(0, "rows",
+             "fovea export $D/a.db --sweep heads --csv $D/c.csv --json $D/c.json --rome $D/c --notice $D/d/");
+  assert_int_equal(folder_count(folder), before + 4);
+  assert_int_equal(folder_count(at("c")), N * H);
+  char *a = bytes_of(at("c.csv"), &size), *b = bytes_of(at("heads.csv"), &size);
+  assert_string_equal(a, b);
+  free(a), free(b);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_same_bytes), cmocka_unit_test(test_npz),
+                                     cmocka_unit_test(test_rome_and_notice), cmocka_unit_test(test_refused),
+                                     cmocka_unit_test(test_command)};
+  return cmocka_run_group_tests(tests, make_folder, remove_folder);
+}
