@@ -16,9 +16,9 @@
 #include "support/random_wave.h"
 #include "support/vectors.h"
 
-static const char *const folders[] = {"blip/legacy",       "blip/shards",     "blip/tied",   "blip/zip",
-                                      "blip_caption/tied", "blip_itm/shards", "bert/shards", "llava/first",
-                                      "llava/grouped",     "llava/phi3",      "vit/bare",    "vit/shards"};
+static const char *const folders[] = {
+    "blip/legacy", "blip/shards",   "blip/tied",  "blip/zip", "blip_caption/tied", "blip_itm/shards", "bert/shards",
+    "llava/first", "llava/grouped", "llava/phi3", "vit/bare", "vit/shards",        "clip/shards",     "clip/zip"};
 enum { NFOLDERS = sizeof folders / sizeof *folders };
 
 /* Streams whatever the size, without a limit for activations. */
