@@ -1,9 +1,58 @@
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli.h"
 
-static void print_answer(FILE *out, const fv_answer *a) {
-  fprintf(out, "%s\n\n%8s  %-16s %10s %9s\n", a->text, "id", "piece", "logit", "prob");
+/* The answer on the terminal while it is generated: what two texts in a row, one token apart, have in common, without
+ * characters whose bytes have not all come. */
+typedef struct live {
+  cli_progress *progress;
+  const fv_input *input;
+  bool terminal;
+  char *before;   /* the text one token ago */
+  size_t printed; /* bytes of it */
+} live;
+
+/* Where the whole characters end: the decoder writes U+FFFD for bytes that are no character yet. */
+static size_t whole_characters(const char *text, size_t n) {
+  while (n >= 3 && memcmp(text + n - 3, "\xEF\xBF\xBD", 3) == 0) n -= 3;
+  while (n > 0 && ((unsigned char)text[n] & 0xC0) == 0x80) n--;
+  return n;
+}
+
+static fv_status follow(void *user, int run, const int32_t *ids, int64_t count, fv_error *err) {
+  live *l = user;
+  char *text = NULL;
+  (void)run;
+  if (session_interrupted()) return fv_fail(err, FV_ECANCELLED, "stopped on request");
+  if (!l->terminal) return FV_OK;
+  fv_status st = fv_input_answer_text(l->input, ids, (size_t)count, &text, err);
+  if (st) return st;
+  size_t same = 0;
+  while (l->before && text[same] && text[same] == l->before[same]) same++;
+  same = whole_characters(text, same);
+  if (same > l->printed) {
+    progress_stop(l->progress);
+    fwrite(text + l->printed, 1, same - l->printed, stdout);
+    fflush(stdout);
+    l->printed = same;
+  }
+  free(l->before);
+  l->before = text;
+  return FV_OK;
+}
+
+/* What of the answer has not been printed; all of it where the end changed what came before. */
+static const char *rest_of_answer(const live *l, const fv_answer *a) {
+  if (l->printed == 0) return a->text;
+  if (strncmp(a->text, l->before, l->printed) == 0) return a->text + l->printed;
+  fputc('\n', stdout);
+  return a->text;
+}
+
+static void print_answer(FILE *out, const char *text, const fv_answer *a) {
+  fprintf(out, "%s\n\n%8s  %-16s %10s %9s\n", text, "id", "piece", "logit", "prob");
   for (int64_t i = 0; i < a->ntop; i++)
     fprintf(out, "%8d  %-16s %10.5f %9.5f\n", a->top[i].id, a->top[i].piece, (double)a->top[i].logit, a->top[i].prob);
 }
@@ -24,9 +73,12 @@ static fv_status answer(cli_session *s, const fv_input *in) {
     return st;
   }
   cli_progress p;
-  if (!st)
-    st = fv_answers(w, &run, 1, s->args->top, s->args->generate, progress_start(&p, "of the run", 1.0), &a, &s->err),
+  live l = {&p, in, !s->args->json && isatty(STDOUT_FILENO), NULL, 0};
+  if (!st) {
+    fv_wave_follow(w, follow, &l);
+    st = fv_answers(w, &run, 1, s->args->top, s->args->generate, progress_start(&p, "of the run", 1.0), &a, &s->err);
     progress_stop(&p);
+  }
   int64_t checked = 0;
   if (!st && s->args->check > 0.0) st = fv_wave_check(w, s->args->check, (uint64_t)s->args->seed, &checked, &s->err);
   if (!st && s->args->json) {
@@ -38,9 +90,11 @@ static fv_status answer(cli_session *s, const fv_input *in) {
     if (checked) json_int(&j, "checked", checked);
     json_end(&j, '}');
   } else if (!st) {
-    print_answer(s->out, &a);
+    print_answer(s->out, rest_of_answer(&l, &a), &a);
     if (checked) fprintf(s->out, "\nrecomputed alone: the same bits\n");
   }
+  if (st && l.printed) putchar('\n'), fflush(stdout); /* the error comes on a line of its own */
+  free(l.before);
   fv_answer_release(&a);
   fv_wave_free(w);
   return st;
@@ -59,10 +113,10 @@ const cli_command command_ask = {
     .name = "ask",
     .summary = "the answer to a question about a picture, and the most probable ones",
     .details =
-        "Prints the generated answer, then the most probable first tokens with logits and probabilities; of a model "
-        "that\n"
-        "classifies the class, then the most probable ones. Image-text matching has the classes \"no match\" and "
-        "\"match\".",
+        "Prints the generated answer, on a terminal as it comes, then the most probable first tokens with logits and\n"
+        "probabilities; of a model that classifies the class, then the most probable ones. Image-text matching has "
+        "the\n"
+        "classes \"no match\" and \"match\".",
     .takes_model = true,
     .options = "image question prompt exif pillow json generate top seed threads memory compute check dry-run",
     .run = run};

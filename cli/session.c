@@ -190,6 +190,7 @@ const fv_progress *progress_start(cli_progress *p, const char *what, double tota
 
 void progress_stop(cli_progress *p) {
   if (p->shown) fputs("\r\033[K", stderr);
+  p->shown = false;
 }
 
 void print_cost(cli_session *s, const fv_cost *c) {

@@ -119,8 +119,10 @@ fv_status fv_run_full(fv_wave *wave, int run, fv_logits_fn fn, void *user, fv_er
 fv_status fv_wave_check(fv_wave *wave, double percent, uint64_t seed, int64_t *checked, fv_error *err);
 
 /* Greedy generation, after fv_wave_compute on a wave made with options.generate: up to max_new ids (0: the family's
- * limit) for each of the runs, which must have a readout; all runs decode together. ids is malloc'ed; the end token is
- * included when it was produced. The ids are those of recomputing every prefix from scratch, logits bit for bit. */
+ * limit) for each of the runs, which must have a readout; all runs decode together. A run that has reached the last
+ * position of its stack ends there, as its count says (the last id needs no position of its own); others go on. ids is
+ * malloc'ed; the end token is included when it was produced. The ids are those of recomputing every prefix from scratch,
+ * logits bit for bit. */
 typedef struct fv_generation {
   int32_t *ids;
   int64_t count;
@@ -128,6 +130,10 @@ typedef struct fv_generation {
 fv_status fv_wave_generate(fv_wave *wave, const int *runs, int64_t nruns, int64_t max_new, fv_generation *out,
                            fv_error *err);
 void fv_generation_release(fv_generation *g);
+/* While fv_wave_generate, or fv_answers, works on this wave: called for every new id of a run, with all of its ids so
+ * far. A status other than FV_OK ends the generation with it. fn NULL: nobody is told. */
+typedef fv_status (*fv_token_fn)(void *user, int run, const int32_t *ids, int64_t count, fv_error *err);
+void fv_wave_follow(fv_wave *wave, fv_token_fn fn, void *user);
 
 #ifdef __cplusplus
 }

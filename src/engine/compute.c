@@ -10,13 +10,27 @@ static const fv_entry *entry_of(const fv_wave *w, int step, int run) {
   return slot->entry_of && slot->entry_of[run] >= 0 ? &slot->entries[slot->entry_of[run]] : NULL;
 }
 
+/* The first of n ascending numbers that is not below `least`. A generation's wave holds one row, far down the list. */
+static int64_t first_at_least(const int32_t *rows, int64_t n, int32_t least) {
+  int64_t lo = 0;
+  while (n > 0) {
+    int64_t half = n / 2;
+    if (rows[lo + half] < least)
+      lo += half + 1, n -= half + 1;
+    else
+      n = half;
+  }
+  return lo;
+}
+
 void fv_resolve(const fv_wave *w, int step, int run, const int32_t *rows, int64_t n, const float **out) {
   int64_t width = w->model->plan->steps[step].width, left = n;
   memset(out, 0, (size_t)n * sizeof *out);
   while (left > 0) {
     const fv_entry *e = entry_of(w, step, run);
     const float *data = w->slots[step].data;
-    for (int64_t i = 0, k = 0; e && i < n && k < e->n;) {
+    int64_t start = e && e->n > 0 ? first_at_least(rows, n, e->row[0]) : 0;
+    for (int64_t i = start, k = 0; e && i < n && k < e->n;) {
       if (e->row[k] < rows[i])
         k++;
       else if (e->row[k] > rows[i])

@@ -15,14 +15,13 @@ void fv_generation_release(fv_generation *g) {
   *g = (fv_generation){0};
 }
 
-/* How many ids a run may get: what is asked for, or what the family allows and the positions leave (the last one needs
- * no row). A class or a text is one id. */
+/* How many ids a run may get: what is asked for or what the family allows, and no more than the positions leave (the
+ * last id needs no row). A class or a text is one id. */
 static int64_t allowance(const fv_wave *w, int run, int64_t max_new) {
   const fv_task *task = &w->model->task;
   int64_t T = w->runs[run].T[w->model->answer_space], limit = w->model->plan->spaces[w->model->answer_space].limit;
   if (task->labels || fv_plan_answers_texts(w->model->plan)) return 1;
-  if (max_new > 0) return max_new;
-  int64_t n = task->max_rows > 0 ? task->max_rows - T : task->max_new;
+  int64_t n = max_new > 0 ? max_new : task->max_rows > 0 ? task->max_rows - T : task->max_new;
   if (limit > 0 && limit - T + 1 < n) n = limit - T + 1;
   return n > 1 ? n : 1;
 }
@@ -68,6 +67,8 @@ static fv_status decode_step(const fv_wave *before, const fv_generation *out, in
   return st ? st : fv_wave_compute(*next, NULL, err);
 }
 
+void fv_wave_follow(fv_wave *w, fv_token_fn fn, void *user) { w->follow = fn, w->follow_user = user; }
+
 fv_status fv_wave_generate(fv_wave *w, const int *runs, int64_t nruns, int64_t max_new, fv_generation *out,
                            fv_error *err) {
   const fv_task *task = &w->model->task;
@@ -93,12 +94,13 @@ fv_status fv_wave_generate(fv_wave *w, const int *runs, int64_t nruns, int64_t m
   int64_t nwaves = 0, alive = nruns;
   const fv_wave *newest = w;
   while (!st && alive > 0) {
-    for (int64_t i = 0; i < nruns; i++) {
+    for (int64_t i = 0; i < nruns && !st; i++) {
       if (at[i] < 0) continue;
       out[i].ids[out[i].count++] = newest->runs[at[i]].best_id;
+      if (w->follow) st = w->follow(w->follow_user, runs[i], out[i].ids, out[i].count, err);
       if (ends(task, out[i].ids[out[i].count - 1]) || out[i].count == most[i]) at[i] = -1, alive--;
     }
-    if (alive > 0) st = decode_step(newest, out, at, nruns, &waves[nwaves], err), newest = waves[nwaves++];
+    if (alive > 0 && !st) st = decode_step(newest, out, at, nruns, &waves[nwaves], err), newest = waves[nwaves++];
   }
   while (nwaves > 0) fv_wave_free(waves[--nwaves]);
   for (int64_t i = 0; i < nruns && st; i++) fv_generation_release(&out[i]);

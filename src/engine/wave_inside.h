@@ -86,10 +86,12 @@ struct fv_wave {
   fv_read *reads;
   size_t reads_room;
   fv_rng rng;
-  bool computed; /* computing has begun: nothing is added any more */
-  bool finished; /* and has succeeded */
-  fv_cost cost;  /* of the passes computed so far, but for runs and full_flops */
-  bool silent;   /* a run is recomputed: its readouts are not called again */
+  bool computed;      /* computing has begun: nothing is added any more */
+  bool finished;      /* and has succeeded */
+  fv_cost cost;       /* of the passes computed so far, but for runs and full_flops */
+  bool silent;        /* a run is recomputed: its readouts are not called again */
+  fv_token_fn follow; /* told of generated ids, or NULL */
+  void *follow_user;
   /* The slice of the current pass. */
   int *first;     /* per run: the first step at which it may differ from its parent; nsteps: nothing is wanted of it */
   int *rank;      /* per run: its place in the order of the first steps */
