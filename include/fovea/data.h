@@ -77,7 +77,7 @@ typedef struct fv_data_options {
   const char *kind;    /* name of a builder */
   const char *table;   /* the source table: CSV */
   const char *images;  /* the folder with the pictures; cifar10: where they are written (created when absent) */
-  const char *batches; /* cifar10: the folder of the binary batches, or one of them */
+  const char *batches; /* cifar10: the folder of the batches (binary or Python version), or one of them */
   const char *prompts; /* svo: CSV with the columns prompt and corrected, or NULL */
   int64_t seed;        /* of every random choice; each sample has a stream of its own */
   int64_t limit;       /* rows of the table or pictures to look at; 0: all */

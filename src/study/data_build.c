@@ -16,7 +16,7 @@ static const struct {
     {{"svo", "SVO-Probes: a table of triplets and a folder with map.tsv", "table images"}, fv_data_svo},
     {{"coco-qa", "COCO-QA: a table of questions and the COCO pictures", "table images"}, fv_data_coco_qa},
     {{"clevr", "CLEVR: a table of question lists and the pictures", "table images"}, fv_data_clevr},
-    {{"cifar10", "CIFAR-10: binary batches, written as PNG files", "batches images"}, fv_data_cifar10},
+    {{"cifar10", "CIFAR-10: batches, written as PNG files", "batches images"}, fv_data_cifar10},
 };
 enum { NBUILDERS = sizeof builders / sizeof *builders };
 
