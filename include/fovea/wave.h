@@ -36,6 +36,7 @@ typedef struct fv_wave_options {
   bool in_order;  /* edits of one run may write the same element: list order counts */
   bool generate;  /* fv_wave_generate will be called: keys and values of the runs with a readout are kept */
   bool generated; /* edits reach the rows that generation appends, too */
+  bool threaded;  /* readouts of runs with a parent may be called by several threads at once, each for other runs */
 } fv_wave_options;
 
 fv_status fv_wave_new(const fv_model *model, const fv_wave_options *options, fv_wave **out, fv_error *err);

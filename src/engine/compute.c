@@ -129,30 +129,59 @@ static void finish_rows(fv_wave *w, int step) {
   }
 }
 
-/* Hands out the rows of the reads at this step; of a streamed slot those that lie in [lo, hi). */
-static fv_status deliver(const fv_pass *p, int step, int64_t lo, int64_t hi, fv_error *err) {
+/* Hands one read its rows; of a streamed slot those that lie in [lo, hi). */
+static fv_status deliver_read(const fv_pass *p, int step, fv_read *r, int64_t lo, int64_t hi, fv_error *err) {
   fv_wave *w = p->w;
   const fv_slot *slot = &w->slots[step];
   int64_t width = w->model->plan->steps[step].width;
-  for (int i = p->read_first[step]; i < p->read_first[step + 1]; i++) {
-    fv_read *r = &w->reads[p->reads[i]];
-    if (r->part != FV_PART_OUT) continue;
-    for (int64_t k = 0; k < r->nrows; k++) {
-      const float *x = resolve_row(w, step, r->run, (int32_t)r->rows[k]);
-      if (slot->streamed) {
-        int64_t at = (x - slot->data) / width;
-        if (at < lo || at >= hi) continue;
-        x -= lo * width;
-      }
-      if (!x) return fv_fail(err, FV_EINTERNAL, "run %d: row %lld was not computed", r->run, (long long)r->rows[k]);
-      if (!fv_all_finite(x, width))
-        return fv_fail(err, FV_ENONFINITE, "run %d: %s row %lld is not finite; an edit or a weight is too large",
-                       r->run, w->model->plan->steps[step].site, (long long)r->rows[k]);
-      fv_status st = fv_read_row(w, r, k, x, err);
-      if (st) return st;
+  for (int64_t k = 0; k < r->nrows; k++) {
+    const float *x = resolve_row(w, step, r->run, (int32_t)r->rows[k]);
+    if (slot->streamed) {
+      int64_t at = (x - slot->data) / width;
+      if (at < lo || at >= hi) continue;
+      x -= lo * width;
     }
+    if (!x) return fv_fail(err, FV_EINTERNAL, "run %d: row %lld was not computed", r->run, (long long)r->rows[k]);
+    if (!fv_all_finite(x, width))
+      return fv_fail(err, FV_ENONFINITE, "run %d: %s row %lld is not finite; an edit or a weight is too large", r->run,
+                     w->model->plan->steps[step].site, (long long)r->rows[k]);
+    fv_status st = fv_read_row(w, r, k, x, err);
+    if (st) return st;
   }
   return FV_OK;
+}
+
+/* Readouts that several threads may call at once. The first of those that fail is the one that is told. */
+static fv_status deliver_threaded(const fv_pass *p, int step, int64_t lo, int64_t hi, fv_error *err) {
+  fv_wave *w = p->w;
+  int first = p->read_first[step], last = p->read_first[step + 1], failed = last;
+  fv_status status = FV_OK;
+#pragma omp parallel for schedule(dynamic, 8) num_threads(fv_kernels_threads(w->model->kernels))
+  for (int i = first; i < last; i++) {
+    fv_read *r = &w->reads[p->reads[i]];
+    fv_error mine = {0};
+    if (r->part != FV_PART_OUT || w->runs[r->run].parent < 0) continue;
+    fv_status st = deliver_read(p, step, r, lo, hi, &mine);
+    if (!st) continue;
+#pragma omp critical(fv_deliver)
+    if (i < failed) {
+      failed = i, status = st;
+      if (err) *err = mine;
+    }
+  }
+  return status;
+}
+
+/* Hands out the rows of the reads at this step; of a streamed slot those that lie in [lo, hi). */
+static fv_status deliver(const fv_pass *p, int step, int64_t lo, int64_t hi, fv_error *err) {
+  fv_wave *w = p->w;
+  bool threaded = w->options.threaded && step == w->model->plan->output && !w->options.generate;
+  fv_status st = FV_OK;
+  for (int i = p->read_first[step]; i < p->read_first[step + 1] && !st; i++) {
+    fv_read *r = &w->reads[p->reads[i]];
+    if (r->part == FV_PART_OUT && (!threaded || w->runs[r->run].parent < 0)) st = deliver_read(p, step, r, lo, hi, err);
+  }
+  return st || !threaded ? st : deliver_threaded(p, step, lo, hi, err);
 }
 
 static fv_status compute_step(fv_pass *p, int step, fv_error *err) {

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "experiment/metrics.h"
 #include "kernel/kernel.h"
 
 void fv_answer_release(fv_answer *a) {
@@ -14,19 +15,35 @@ void fv_answer_release(fv_answer *a) {
 
 void fv_probabilities(const float *logits, int64_t V, double *out) { fv_softmax_f64(V, logits, out); }
 
-void fv_metrics_read(const float *logits, int64_t V, int32_t id, const double *clean, double *p, fv_metrics *out) {
+/* Without a value for every id, the ranks and sums below mean what fv_softmax_f64 says they mean. */
+static void read_unusual(const float *logits, int64_t V, int32_t id, double *p, fv_metrics *out) {
   fv_softmax_f64(V, logits, p);
   *out = (fv_metrics){.prob = (float)p[id], .logit = logits[id], .kl = NAN};
   for (int64_t v = 0; v < V; v++) out->rank += logits[v] > logits[id];
+}
+
+void fv_metrics_compute(const float *logits, int64_t V, int32_t id, const double *clean, const double *log_clean,
+                        fv_metrics *out) {
+  double top = logits[0], sum = 0.0, kl = 0.0;
+  *out = (fv_metrics){.logit = logits[id], .kl = NAN};
+  for (int64_t v = 1; v < V; v++) top = logits[v] > top ? logits[v] : top;
+  for (int64_t v = 0; v < V; v++) out->rank += logits[v] > logits[id];
+  for (int64_t v = 0; v < V; v++) sum += exp(logits[v] - top);
+  out->prob = (float)(exp(logits[id] - top) / sum);
   if (!clean) return;
   /* log p from the logits themselves, so that tiny probabilities do not become log 0. */
-  double top = logits[0], sum = 0.0, kl = 0.0;
-  for (int64_t v = 1; v < V; v++) top = logits[v] > top ? logits[v] : top;
-  for (int64_t v = 0; v < V; v++) sum += exp(logits[v] - top);
   double norm = top + log(sum);
   for (int64_t v = 0; v < V; v++)
-    if (clean[v] > 0.0) kl += clean[v] * (log(clean[v]) - (logits[v] - norm));
+    if (clean[v] > 0.0) kl += clean[v] * ((log_clean ? log_clean[v] : log(clean[v])) - (logits[v] - norm));
   out->kl = (float)(kl > 0.0 ? kl : 0.0);
+}
+
+void fv_metrics_read(const float *logits, int64_t V, int32_t id, const double *clean, double *scratch,
+                     fv_metrics *out) {
+  if (fv_all_finite(logits, V))
+    fv_metrics_compute(logits, V, id, clean, NULL, out);
+  else
+    read_unusual(logits, V, id, scratch, out);
 }
 
 typedef struct reader {

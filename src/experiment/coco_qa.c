@@ -58,10 +58,10 @@ static fv_status add_sample(fv_samples *s, char *fields[], const char *dir, cons
   long long id = strtoll(fields[1], &end, 10);
   bool number = end != fields[1] && !*end && id >= 0;
   char *image = number ? find_image(dir, id) : NULL;
-  const char *reason = !number                    ? "the image id is not a number"
-                       : !image                   ? "the folder has no such picture"
+  const char *reason = !number                   ? "the image id is not a number"
+                       : !image                  ? "the folder has no such picture"
                        : !count_words(fields[2]) ? "the question is empty"
-                                                  : NULL;
+                                                 : NULL;
   if (reason) {
     char *where = fv_format("%s line %lld (row %s, image %s)", csv_name, (long long)line, name, fields[1]);
     st = where ? fv_samples_exclude(s, where, reason, err) : fv_fail(err, FV_ENOMEM, "no memory");

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "experiment/metrics.h"
 #include "model/loaded.h"
 
 static fv_status no_memory(fv_error *err) { return fv_fail(err, FV_ENOMEM, "no memory for the runs"); }
@@ -27,7 +28,7 @@ void fv_sweep_release(fv_sweep *s) {
   fv_wave_free(s->wave);
   fv_input_free(s->clean_input);
   free(s->corruptions), free(s->inputs), free(s->sites), free(s->series), free(s->series_of), free(s->cell_of);
-  free(s->clean_p), free(s->scratch);
+  free(s->clean_p), free(s->clean_log_p);
   *s = (fv_sweep){0};
 }
 
@@ -218,14 +219,14 @@ fv_status fv_sweep_prepare(const fv_model *model, const fv_sweep_options *option
 /* ---- runs ---- */
 
 static void read_value(const fv_sweep *s, const float *logits, int64_t V, fv_sweep_value *out) {
-  fv_metrics_read(logits, V, s->correct, s->clean_p, s->scratch, &out->m);
+  fv_metrics_compute(logits, V, s->correct, s->clean_p, s->clean_log_p, &out->m);
   out->logit_diff = s->incorrect < 0 ? NAN : logits[s->correct] - logits[s->incorrect];
 }
 
 /* The clean run, which is read first: its probabilities, and the answers that all runs are judged by. */
 static fv_status read_clean(fv_sweep *s, const float *logits, int64_t V, fv_error *err) {
-  s->clean_p = fv_alloc((size_t)V, sizeof *s->clean_p), s->scratch = fv_alloc((size_t)V, sizeof *s->scratch);
-  if (!s->clean_p || !s->scratch) return no_memory(err);
+  s->clean_p = fv_alloc((size_t)V, sizeof *s->clean_p), s->clean_log_p = fv_alloc((size_t)V, sizeof *s->clean_log_p);
+  if (!s->clean_p || !s->clean_log_p) return no_memory(err);
   s->top = 0;
   for (int64_t v = 1; v < V; v++)
     if (logits[v] > logits[s->top]) s->top = (int32_t)v;
@@ -233,10 +234,12 @@ static fv_status read_clean(fv_sweep *s, const float *logits, int64_t V, fv_erro
   fv_status st = check_pair(s, err);
   if (st) return st;
   fv_probabilities(logits, V, s->clean_p);
+  for (int64_t v = 0; v < V; v++) s->clean_log_p[v] = log(s->clean_p[v]);
   read_value(s, logits, V, &s->clean);
   return FV_OK;
 }
 
+/* Called by several threads, each for other runs. */
 static fv_status read_logits(void *user, int run, const float *logits, int64_t V, fv_error *err) {
   fv_sweep *s = user;
   if (s->series_of[run] < 0) return read_clean(s, logits, V, err);
@@ -327,7 +330,7 @@ static fv_status add_series(fv_sweep *s, size_t c, int64_t draw, fv_error *err) 
 }
 
 fv_status fv_sweep_build(fv_sweep *s, fv_error *err) {
-  fv_wave_options options = {.memory = s->o.memory};
+  fv_wave_options options = {.memory = s->o.memory, .threaded = true};
   int clean;
   fv_status st = fv_wave_new(s->model, &options, &s->wave, err);
   if (!st) st = add_run(s, -1, s->clean_input, -1, -1, &clean, err);

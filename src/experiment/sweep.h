@@ -72,7 +72,7 @@ typedef struct fv_sweep {
   size_t series_room, cell_room;
   int32_t correct, incorrect, top; /* top: the clean run's own answer. incorrect -1: none */
   fv_sweep_value clean;
-  double *clean_p, *scratch;
+  double *clean_p, *clean_log_p; /* [V] */
 } fv_sweep;
 
 fv_status fv_sweep_prepare(const fv_model *model, const fv_sweep_options *options, fv_sweep *out, fv_error *err);
