@@ -26,7 +26,7 @@ typedef struct cli_args {
   bool exif;
   /* output */
   bool json;
-  const char *csv, *npz, *plot, *save, *show, *out, *sweep, *rome, *notice;
+  const char *csv, *npz, *plot, *html, *save, *show, *out, *sweep, *rome, *notice;
   /* engine */
   int64_t seed, threads;
   const char *rng, *compute;

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "page.h"
 #include "patch_output.h"
 
 static fv_status check_options(cli_session *s) {
@@ -63,15 +64,30 @@ static fv_status patch(cli_session *s, const fv_patch_options *o, patch_run *r, 
   return st;
 }
 
+static fv_status write_page(const patch_run *r, const char *path) {
+  cli_page page = {.kind = "patch",
+                   .table = r->table,
+                   .answer = r->result.clean_answer,
+                   .correct = r->result.correct,
+                   .incorrect = r->options->incorrect,
+                   .answer_row = r->result.answer_row,
+                   .corrupt = r->options->corrupt,
+                   .ncorrupt = r->options->ncorrupt,
+                   .site = r->options->site,
+                   .nsite = r->options->nsite};
+  return page_write(r->s, path, &page);
+}
+
 static fv_status compute(cli_session *s, const fv_patch_options *o) {
   const cli_args *a = s->args;
   patch_run r = {.s = s, .options = o};
   fv_table_file *csv = NULL;
-  const char *table = a->csv;
+  const char *table = a->csv, *html = NULL;
   fv_status st = fv_table_new(&r.table, &s->err);
   if (!st && a->csv && strcmp(a->csv, "-") != 0) st = output_stage(s, "csv", a->csv, &table);
   if (!st) st = output_stage(s, "npz", a->npz, &r.npz);
   if (!st) st = output_stage(s, "plot", a->plot, &r.plot);
+  if (!st) st = output_stage(s, "html", a->html, &html);
   if (!st && a->csv) st = fv_csv_open(table, &csv, &s->err);
   if (!st) {
     fv_sink sinks[2] = {fv_table_sink(r.table)};
@@ -81,6 +97,7 @@ static fv_status compute(cli_session *s, const fv_patch_options *o) {
   }
   if (!st) st = patch_maps_make(&r);
   if (!st) st = patch_output(&r);
+  if (!st && html) st = write_page(&r, html);
   /* Last, because on standard output it cannot be taken back. */
   if (!st && csv) st = fv_table_file_commit(csv, &s->err), csv = NULL;
   fv_table_file_abort(csv);
@@ -129,6 +146,6 @@ const cli_command command_patch = {
     .takes_model = true,
     .options =
         "image question prompt corrupt-image corrupt-question corrupt site heads rows layers window direction "
-        "correct incorrect draws pad-attended csv npz plot json show metric colors vmin vmax serif "
+        "correct incorrect draws pad-attended csv npz plot html json show metric colors vmin vmax serif "
         "hide-last-tick exif pillow seed rng threads memory compute check dry-run",
     .run = run};

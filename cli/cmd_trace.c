@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "page.h"
 #include "trace_output.h"
 
 static fv_status check_options(cli_session *s) {
@@ -155,23 +156,46 @@ static fv_status dry_run(cli_session *s, fv_trace_options *o) {
   return st;
 }
 
+static fv_status write_page(const trace_run *r, const char *path, const fv_table *table) {
+  const fv_trace_options *o = r->options;
+  const char *corrupt = r->choice.corrupt, *restore[2] = {r->choice.restore[0], r->choice.restore[1]};
+  cli_page page = {.kind = "trace",
+                   .table = table,
+                   .answer = r->result.answer,
+                   .answer_row = -1,
+                   .corrupt = o->ncorrupt ? o->corrupt : &corrupt,
+                   .ncorrupt = o->ncorrupt ? o->ncorrupt : 1,
+                   .site = o->nrestore ? o->restore : restore,
+                   .nsite = o->nrestore ? o->nrestore : r->choice.nrestore,
+                   .samples = r->s->args->samples ? &r->samples : NULL};
+  return page_write(r->s, path, &page);
+}
+
 static fv_status compute(cli_session *s, fv_trace_options *o, const fv_trace_choice *choice) {
   const cli_args *a = s->args;
   trace_run r = {.s = s, .options = o, .choice = *choice};
   fv_table_file *csv = NULL;
-  fv_sink none = {0};
-  const char *table = a->csv;
+  fv_table *table = NULL;
+  fv_sink sinks[2];
+  fv_tee tee = {0, sinks};
+  const char *name = a->csv, *html = NULL;
   fv_status st = FV_OK;
-  if (a->csv && strcmp(a->csv, "-") != 0) st = output_stage(s, "csv", a->csv, &table);
+  if (a->csv && strcmp(a->csv, "-") != 0) st = output_stage(s, "csv", a->csv, &name);
   if (!st) st = output_stage(s, "npz", a->npz, &r.npz);
   if (!st) st = output_stage(s, "plot", a->plot, &r.plot);
-  if (!st && a->csv) st = fv_csv_open(table, &csv, &s->err);
-  fv_sink sink = csv ? fv_table_file_sink(csv) : none;
+  if (!st) st = output_stage(s, "html", a->html, &html);
+  if (!st && a->csv) st = fv_csv_open(name, &csv, &s->err);
+  if (!st && csv) sinks[tee.count++] = fv_table_file_sink(csv);
+  if (!st && html) st = fv_table_new(&table, &s->err);
+  if (!st && html) sinks[tee.count++] = fv_table_sink(table);
+  fv_sink sink = tee.count ? fv_tee_sink(&tee) : (fv_sink){0};
   if (!st) st = a->samples ? trace_samples(s, o, &r, sink) : trace_one(s, o, &r, sink);
   if (!st) st = trace_output(&r);
+  if (!st && html) st = write_page(&r, html, table);
   /* Last, because on standard output it cannot be taken back. */
   if (!st && csv) st = fv_table_file_commit(csv, &s->err), csv = NULL;
   fv_table_file_abort(csv);
+  fv_table_free(table);
   fv_trace_release(&r.result);
   fv_samples_release(&r.samples);
   return st;
@@ -212,7 +236,8 @@ const cli_command command_trace = {
     .options =
         "image question prompt corrupt restore window draws noise-redraw layer-start feature-range target samples "
         "images words limit "
-        "only-correct avg-divisor csv npz plot json show value facet colors vmin vmax serif hide-last-tick labels exif "
+        "only-correct avg-divisor csv npz plot html json show value facet colors vmin vmax serif hide-last-tick labels "
+        "exif "
         "pillow seed rng "
         "threads memory compute check dry-run",
     .run = run};

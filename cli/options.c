@@ -35,6 +35,8 @@ static const option options[] = {
     {"csv", TEXT, AT(csv), "FILE", "write the long table, one line per run (- is standard output)", 0, NULL},
     {"npz", TEXT, AT(npz), "FILE", "write the scores as NumPy arrays under ROME's names", 0, NULL},
     {"plot", TEXT, AT(plot), "FILE", "draw the heat map: .png, .svg or .pdf", 0, NULL},
+    {"html", TEXT, AT(html), "FILE", "write a self-contained page with the maps, the picture and the settings", 0,
+     NULL},
     {"save", TEXT, AT(save), "FILE", "write what --read names as safetensors, float32", 0, NULL},
     {"out", TEXT, AT(out), "FILE", "where to write: the page, or the sample table (.csv or .jsonl)", 0, NULL},
     {"sweep", TEXT, AT(sweep), "NAME", "one of the study's sweeps (default: all)", 0, NULL},

@@ -31,7 +31,7 @@ function table(head, rows, options) {
   const right = (options && options.right) || [];
   return el("div", {class: "scroll"}, el("table", {class: options && options.class},
     options && options.caption ? el("caption", null, options.caption) : null,
-    el("thead", null, el("tr", null, head.map((h, i) => el("th", {class: right.includes(i) ? "right" : null, scope: "col"}, h)))),
+    head && el("thead", null, el("tr", null, head.map((h, i) => el("th", {class: right.includes(i) ? "right" : null, scope: "col"}, h)))),
     el("tbody", null, rows.map(row => el("tr", {class: row.className},
       row.map((cell, i) => el("td", {class: right.includes(i) ? "right" : null}, cell)))))));
 }
@@ -300,9 +300,10 @@ function strongest(map, metric, r) {
 function siteFigures(map, pool, metric, own) {
   const heads = map.heads.length > 1 || map.heads[0] !== null;
   const what = () => [el("code", null, place(map)), map.corrupt ? [", corrupted: ", el("code", null, cut(map.corrupt, 60))] : "", map.window > 1 ? ", window of " + map.window + " layers" : ""];
-  const metricName = METRICS[metric].title;
+  const mean = own || map.runs === map.rows.length * map.layers.length * map.heads.length ? "" : "Mean ";
+  const metricName = mean ? METRICS[metric].title : METRICS[metric].title[0].toUpperCase() + METRICS[metric].title.slice(1);
   if (!heads) {
-    const one = figure([what(), ". ", own ? "" : "Mean ", metricName, " by token and layer."], () => rowsByLayers(map, metric, own, 0, null, 620));
+    const one = figure([what(), ". ", mean, metricName, " by token and layer."], () => rowsByLayers(map, metric, own, 0, null, 620));
     return {nodes: [one.node], seek: (r, l, h, row) => { one.map.go(row, l); return one; }};
   }
   const options = [];
@@ -314,7 +315,7 @@ function siteFigures(map, pool, metric, own) {
   if (!own) head = top();
   const rowBox = select("row", options, row, v => { row = v; grid.redraw(); });
   const headBox = select("head", [[-1, "mean over heads"], ...map.heads.map((h, i) => [i, "head " + h])], head, v => { head = +v; tokens.redraw(); });
-  const grid = figure([what(), ". ", own ? "" : "Mean ", metricName, " by layer and head. A click shows the head at every token."], () => {
+  const grid = figure([what(), ". ", mean, metricName, " by layer and head. A click shows the head at every token."], () => {
     const [m, r] = chosen();
     return headsGrid(m, metric, m === map ? own : null, r, 470, (l, h) => { head = h; headBox.box.value = h; tokens.redraw(); });
   });
@@ -447,7 +448,7 @@ function asked() {
   const keys = ["site", "restore", "heads", "rows", "layers", "window", "corrupt", "direction", "draws", "answers"];
   const used = keys.filter(k => specs.some(s => s && s[k] !== undefined && s[k] !== null));
   const first = data.samples.find(s => s.status === "done");
-  const example = first && first.question ? el("p", null, "For example, ", el("i", null, first.name || "the sample"), ": \u201c", first.question, "\u201d", first.correct ? [", correct answer ", el("b", null, first.correct)] : "", first.incorrect ? [", incorrect ", el("b", null, first.incorrect)] : "", ".") : null;
+  const example = study && first && first.question ? el("p", null, "For example, ", el("i", null, first.name || "the sample"), ": \u201c", first.question, "\u201d", first.correct ? [", correct answer ", el("b", null, first.correct)] : "", first.incorrect ? [", incorrect ", el("b", null, first.incorrect)] : "", ".") : null;
   return section("asked", "What was asked",
     el("p", null, "Each run is one input computed with one activation, at one layer, token and (where named) head, exchanged. ",
       data.sweeps.some(s => s.kind === "patch") ? "Patching writes a state of the clean run into the corrupted one (denoise) or the other way (noise), and measures how far the answer moves. " : "",
@@ -469,13 +470,16 @@ function sweepFigures(i) {
   const body = el("div"), entries = [];
   function draw() {
     const maps = mapsOf(i, state.group), nodes = [];
+    let row = null;
     entries.length = 0;
     for (const map of maps.filter(m => m.length !== null && m.length === state.length.get(m.stack) && m.mean[state.metric])) {
       const same = m => place(m) === place(map) && m.corrupt === map.corrupt && m.op === map.op && m.window === map.window;
       const site = siteFigures(map, maps.find(m => m.length === null && same(m)), state.metric, null);
       entries.push({map, site});
-      nodes.push(el("div", {class: "figures"}, site.nodes),
-        el("p", {class: "small soft"}, count(map.samples, "sample") + (map.samples > 1 ? " with " + count(map.length, "row") : "") + "; probability of the answer " + three(map.clean_prob) + " clean, " + three(map.corrupt_prob) + " corrupted" + (map.samples > 1 ? " (means)" : "") + "."));
+      if (!row || site.nodes.length > 1) nodes.push(row = el("div", {class: "figures"}));
+      row.append(...site.nodes);
+      if (site.nodes.length > 1) row = null;
+      site.nodes[0].append(el("p", {class: "small soft"}, (map.samples > 1 ? count(map.samples, "sample") + " with " + count(map.length, "row") + "; probability" : "Probability") + " of the answer " + three(map.clean_prob) + " clean, " + three(map.corrupt_prob) + " corrupted" + (map.samples > 1 ? " (means)" : "") + "."));
     }
     body.replaceChildren(...(nodes.length ? nodes : [el("p", {class: "soft"}, "No samples of this length in this group.")]));
   }
@@ -563,7 +567,7 @@ function sampleBody(s) {
     return [study ? el("p", {class: "small soft"}, "Sweep ", el("i", null, data.sweeps[map.sweep].name)) : null, el("div", {class: "figures"}, site.nodes)];
   });
   return {nodes: [shots.length ? el("div", {class: "pictures"}, shots.map(([key, label, file]) => el("figure", null, picture(s, key) ? el("img", {src: picture(s, key), alt: label + " picture"}) : null, el("figcaption", null, label, file ? [" ", el("code", null, cut(file, 60))] : "")))) : null,
-    facts.length ? table(["", ""], facts) : null, maps].flat(9).filter(n => n),
+    facts.length ? table(null, facts, {class: "facts"}) : null, maps].flat(9).filter(n => n),
     seek(text) { for (const e of entries) { const hit = seekIn(e.site, e.map, text); if (hit) return hit; } return null; }};
 }
 function single(s) {

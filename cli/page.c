@@ -1,0 +1,111 @@
+#include "page.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Facts, with room for those that are numbers. */
+enum { FACTS = 32 };
+typedef struct facts {
+  fv_page_fact list[FACTS];
+  char texts[FACTS][256];
+  size_t n;
+} facts;
+
+static void add(facts *f, const char *name, const char *value) {
+  if (value && *value && f->n < FACTS) f->list[f->n++] = (fv_page_fact){name, value};
+}
+
+static void add_count(facts *f, const char *name, int64_t value) {
+  if (f->n >= FACTS) return;
+  snprintf(f->texts[f->n], sizeof f->texts[0], "%lld", (long long)value);
+  add(f, name, f->texts[f->n]);
+}
+
+static void add_list(facts *f, const char *name, const char *const *list, size_t n) {
+  for (size_t i = 0; i < n; i++) add(f, name, list[i]);
+}
+
+static const char *behind(const char *text, const char *prefix) {
+  size_t n = strlen(prefix);
+  return text && strncmp(text, prefix, n) == 0 ? text + n : NULL;
+}
+
+/* The samples of a table; what is excluded says why. *out is freed by the caller, names[] with it. */
+static fv_status list_samples(cli_session *s, const fv_samples *samples, fv_page_sample **out, size_t *n,
+                              char ***names) {
+  *n = samples->count;
+  *out = calloc(samples->count + samples->nexcluded + 1, sizeof **out);
+  *names = calloc(samples->nexcluded + 1, sizeof **names);
+  if (!*out || !*names) return fv_fail(&s->err, FV_ENOMEM, "no memory");
+  for (size_t i = 0; i < samples->count; i++) {
+    const fv_sample *one = &samples->list[i];
+    (*out)[i] = (fv_page_sample){
+        .name = one->name, .image = one->image, .question = one->question, .correct = one->gold, .answer_row = -1};
+  }
+  for (size_t i = 0; i < samples->nexcluded; i++) {
+    const char *text = samples->excluded[i], *colon = strstr(text, ": ");
+    char *name = (*names)[i] = strndup(text, colon ? (size_t)(colon - text) : strlen(text));
+    if (!name) return fv_fail(&s->err, FV_ENOMEM, "no memory");
+    size_t k = 0;
+    while (k < samples->count && strcmp(samples->list[k].name, name) != 0) k++;
+    if (k == samples->count) (*out)[k = (*n)++] = (fv_page_sample){.name = name, .answer_row = -1};
+    (*out)[k].excluded = colon ? colon + 2 : text;
+  }
+  return FV_OK;
+}
+
+static void settings(const cli_session *s, const cli_page *p, facts *f) {
+  const cli_args *a = s->args;
+  add(f, "question", a->question ? a->question : a->prompt);
+  add(f, "image", a->image);
+  add_list(f, "corrupt", p->corrupt, p->ncorrupt);
+  add_list(f, strcmp(p->kind, "trace") == 0 ? "restore" : "site", p->site, p->nsite);
+  add(f, "heads", a->heads), add(f, "rows", a->rows), add(f, "layers", a->layers);
+  add(f, "direction", strcmp(p->kind, "patch") == 0 ? a->direction : NULL);
+  add(f, "target", a->target), add(f, "feature range", a->feature_range);
+  add(f, "samples", a->samples), add(f, "images", a->images);
+  add_count(f, "window", a->window);
+  add_count(f, "draws", a->draws);
+  add_count(f, "seed", a->seed);
+  add(f, "rng", a->rng), add(f, "compute", a->compute), add(f, "pillow", a->pillow);
+}
+
+fv_status page_write(cli_session *s, const char *path, const cli_page *p) {
+  const cli_args *a = s->args;
+  char sha256[65];
+  facts f = {.n = 0};
+  const char *image = NULL, *question = NULL;
+  for (size_t i = 0; i < p->ncorrupt; i++) {
+    if (!image) image = behind(p->corrupt[i], "image:");
+    if (!question) question = behind(p->corrupt[i], "question:");
+  }
+  fv_page_sample one = {.image = a->image,
+                        .corrupt_image = image,
+                        .question = a->question ? a->question : a->prompt,
+                        .corrupt_question = question,
+                        .correct = p->correct,
+                        .incorrect = p->incorrect,
+                        .answer = p->answer,
+                        .answer_row = p->answer_row};
+  fv_page_sample *list = NULL;
+  char **names = NULL;
+  size_t n = 1;
+  fv_status st = fv_model_sha256(s->model, sha256, &s->err);
+  if (!st && p->samples) st = list_samples(s, p->samples, &list, &n, &names);
+  add(&f, "model", fv_model_path(s->model)), add(&f, "family", fv_model_family(s->model));
+  add(&f, "model_sha256", sha256);
+  settings(s, p, &f);
+  add(&f, "engine", fv_model_engine(s->model)), add(&f, "version", FV_VERSION);
+  fv_page page = {.title = strcmp(p->kind, "trace") == 0 ? "Causal trace" : "Activation patching",
+                  .kind = p->kind,
+                  .question_stack = fv_model_question_stack(s->model),
+                  .facts = f.list,
+                  .nfacts = f.n,
+                  .samples = p->samples ? list : &one,
+                  .nsamples = n};
+  if (!st) st = fv_page_write(path, &page, p->table, NULL, &s->err);
+  for (size_t i = 0; p->samples && names && i < p->samples->nexcluded; i++) free(names[i]);
+  free(names);
+  free(list);
+  return st;
+}
