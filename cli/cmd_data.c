@@ -131,6 +131,7 @@ static fv_status check_options(cli_session *s, const char *kind) {
   } options[] = {{"samples", a->samples != NULL, ev || sel},
                  {"generate", a->generate != 0, ev},
                  {"corrupted", a->corrupted, ev},
+                 {"exif", a->exif, ev},
                  {"memory", a->memory != 0, ev},
                  {"threads", a->threads != 0, ev},
                  {"rule", a->rule != NULL, sel},
