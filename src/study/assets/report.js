@@ -51,7 +51,7 @@ function brief(v, s) {
   const end = Math.max(Math.abs(s.lo), Math.abs(s.hi));
   if (end >= 1e4 || end < 1e-4) return v === 0 ? "0" : v.toExponential(0).replace("+", "").replace("-", MINUS);
   const text = v.toFixed(end >= 100 ? 0 : end >= 10 ? 1 : Math.min(5, Math.max(2, 1 - Math.floor(Math.log10(end)))));
-  return (/^-0(\.0*)?$/.test(text) ? text.slice(1) : text).replace("-", MINUS);
+  return /^-?0(\.0*)?$/.test(text) ? "0" : text.replace("-", MINUS);
 }
 function three(v) {
   if (v === null || v === undefined || !Number.isFinite(v)) return "";
@@ -129,8 +129,8 @@ function heatmap(o) {
   const R = o.rows.length, C = o.cols.length, s = o.scale;
   const widest = Math.max(...o.rows.map(l => Math.min(Array.from(l).length, 20)), 1);
   const left = Math.ceil(22 + 6.6 * widest), right = 64, top = 4, bottom = 34;
-  const cw = Math.max(2, Math.min(54, Math.floor((o.width - left - right) / C)));
-  const ch = Math.max(1.2, Math.min(25, Math.floor(480 / R) || 480 / R));
+  const cw = Math.max(2, Math.min(o.square ? Math.floor(400 / R) : 54, Math.floor((o.width - left - right) / C)));
+  const ch = o.square ? Math.max(2, Math.min(cw, Math.floor(400 / R))) : Math.max(1.2, Math.min(25, Math.floor(480 / R) || 480 / R));
   const W = C * cw, H = R * ch, total = Math.max(H, 64), width = left + W + right, height = top + total + bottom;
   const id = "hatch" + patterns++;
   const picture = svg("svg", {viewBox: `0 0 ${width} ${height}`, width, height, tabindex: 0, role: "application",
@@ -286,8 +286,24 @@ function headsGrid(map, metric, own, r, width, pick) {
     tell: (l, h) => tellCell(map, metric, r, l, h, own), scale: makeScale(metric, [map.layers.flatMap((_, l) => map.heads.map((_, h) => get(l, h)))], lowerEnd(map, metric)),
     name: place(map) + ", " + METRICS[metric].title + ", layers by heads", pick});
 }
-function strongest(map, metric, r) {
-  const list = values(map, metric);
+/* Rows that are patches of the picture, as a square: its side, and the row of the first patch. */
+function patches(map) {
+  if (map.stack !== "vision" && map.stack !== "projector") return null;
+  for (const first of [1, 0]) {
+    const side = Math.round(Math.sqrt(map.length - first));
+    if (side >= 3 && side * side === map.length - first && map.rows.length === map.length) return {side, first};
+  }
+  return null;
+}
+function patchGrid(map, metric, own, l, h, grid) {
+  const list = values(map, metric, own), row = (r, c) => grid.first + r * grid.side + c;
+  const get = (r, c) => { const v = list[index(map, row(r, c), l, h)]; return v === undefined ? null : v; };
+  const labels = Array.from({length: grid.side}, (_, i) => String(i));
+  return heatmap({rows: labels, cols: labels, x: "patch", y: "patch", get, tell: (r, c) => "patch [" + r + "," + c + "], " + tellCell(map, metric, row(r, c), l, h, own), width: 470, square: true,
+    scale: makeScale(metric, [list], lowerEnd(map, metric)), name: place(map) + ", " + METRICS[metric].title + ", over the picture"});
+}
+function strongest(map, metric, r, own) {
+  const list = values(map, metric, own);
   let best = null;
   map.rows.forEach((_, row) => map.layers.forEach((_, l) => map.heads.forEach((_, h) => {
     const v = list[index(map, row, l, h)];
@@ -304,7 +320,15 @@ function siteFigures(map, pool, metric, own) {
   const metricName = mean ? METRICS[metric].title : METRICS[metric].title[0].toUpperCase() + METRICS[metric].title.slice(1);
   if (!heads) {
     const one = figure([what(), ". ", mean, metricName, " by token and layer."], () => rowsByLayers(map, metric, own, 0, null, 620));
-    return {nodes: [one.node], seek: (r, l, h, row) => { one.map.go(row, l); return one; }};
+    const nodes = [one.node], grid = patches(map), best = grid && strongest(map, metric, undefined, own);
+    if (best) {
+      let layer = best.l;
+      const box = select("layer", map.layers.map((l, i) => [i, String(l)]), layer, v => { layer = +v; over.redraw(); });
+      const over = figure([what(), ". The same over the picture's patches, for one layer."], () => patchGrid(map, metric, own, layer, 0, grid));
+      over.node.insertBefore(el("div", {class: "controls"}, box), over.node.children[1]);
+      nodes.push(over.node);
+    }
+    return {nodes, seek: (r, l, h, row) => { one.map.go(row, l); return one; }};
   }
   const options = [];
   if (pool && !own) for (const r of pool.rows.keys()) if (pool.mean[metric]) options.push(["p" + r, rowName(pool, r)]);
@@ -401,25 +425,78 @@ function inShort() {
         ", " + (study ? "mean " : "") + METRICS[metric].title + " ", el("b", {class: "number"}, three(best.v)), half !== null && study ? " \u00b1 " + three(half) : "", map.samples > 1 ? " over " + count(map.samples, "sample") : "", "."]);
     }
   });
+  for (const text of circuitSentences()) items.push(text);
   for (const text of checkSentences()) items.push(text);
   return el("div", {class: "short"}, el("h2", null, "In short"), el("ul", null, items.map(item => el("li", null, item))));
 }
 
+/* ---- circuits ---- */
+
+const headName = h => "L" + h.layer + "H" + h.head;
+function names(heads, most) {
+  const list = heads.slice(0, most).map(headName).join(", ");
+  return heads.length > most ? list + ", " + DOTS : list;
+}
+function circuitOf(list, group) { return list.find(c => (c.group === null ? "" : c.group) === group); }
+function circuits() {
+  if (!data.circuits || !data.circuits.length) return null;
+  const sites = new Map();
+  for (const c of data.circuits) { const key = c.sweep + " " + c.stack + "." + c.site; sites.set(key, [...(sites.get(key) || []), c]); }
+  return section("circuits", "Circuits",
+    el("p", null, "A head's importance is the mean over the samples of how far patching it moves the logit difference, at the row where it moves it most, whatever the direction. Lines are bootstrap 95 % intervals. A head is in the circuit (filled dots) when its importance is at least two standard deviations above the mean of all heads (dashed line) and its effect has one sign, permutation test, false discovery rate 0.05."),
+    [...sites.values()].map(list => {
+      const body = el("div"), number = ++figureNumber, first = list[0];
+      const draw = group => {
+        const c = circuitOf(list, group), sorted = c.heads.slice().sort((a, b) => b.importance - a.importance), shown = sorted.slice(0, 24);
+        const out = c.dropped ? " " + count(c.dropped, "sample") + " without the row " + (c.dropped === 1 ? "is" : "are") + " left out." : "";
+        body.replaceChildren(el("p", {class: "small soft"}, count(c.samples, "sample") + "; " + (c.size ? "in the circuit: " + names(c.heads.filter(h => h.inside), 24) + "." : "no head is in the circuit.") + out + (sorted.length > shown.length ? " The " + shown.length + " most important of " + sorted.length + " heads are drawn." : "")),
+          dots(shown.map(h => ({label: headName(h), value: h.importance, low: h.low, high: h.high, hollow: !h.inside})), {left: 70, line: 20, mark: c.threshold}),
+          el("details", null, el("summary", null, "as numbers"), table(["head", "importance", "low", "high", "signed mean", "q", "samples", "in the circuit"],
+            sorted.map(h => [headName(h), exact(h.importance), exact(h.low), exact(h.high), exact(h.mean), exact(h.q), String(h.n), h.inside ? "yes" : ""]), {class: "numbers", right: [1, 2, 3, 4, 5, 6]})));
+      };
+      draw("");
+      return el("figure", null, el("figcaption", null, el("b", null, "Figure " + number + ". "), el("code", null, first.stack + "." + first.site), ", sweep ", el("i", null, first.sweep_name), ". Importance of heads."),
+        list.length > 1 ? el("div", {class: "controls"}, select("samples", list.map(c => [c.group === null ? "" : c.group, c.group === null ? "all" : c.group]), "", draw)) : null, body);
+    }));
+}
+
 /* ---- checks ---- */
 
-function checkSentences() {
-  return [];
+/* What `fovea circuit --confirm` wrote, as sentences. */
+function confirmations() {
+  const found = new Map();
+  for (const c of data.checks) {
+    const part = {"accuracy": "clean", "accuracy without the circuit": "circuit", "accuracy without random heads": "random"}[c.what];
+    if (!part || c.value === null) continue;
+    const key = [c.name, c.sweep, c.spec].join("\u0000");
+    found.set(key, Object.assign(found.get(key) || {spec: parse(c.spec) || {}, sweep: c.sweep, n: c.n}, {[part]: c}));
+  }
+  return [...found.values()].filter(f => f.clean && f.circuit && f.random);
 }
-function dots(rows) {
-  const known = rows.flatMap(r => [r.value, r.low, r.high]).filter(v => v !== null);
-  const unit = known.every(v => v >= 0 && v <= 1), lo = unit ? 0 : Math.min(0, ...known), hi = unit ? 1 : Math.max(...known);
-  const left = 300, W = 330, line = 26, H = rows.length * line, x = v => left + W * (v - lo) / (hi - lo || 1);
+function checkSentences() {
+  const share = c => [el("b", {class: "number"}, percent(c.value)), c.low !== null && c.high !== null ? " [" + percent(c.low).replace(" %", "") + ", " + percent(c.high) + "]" : ""];
+  return confirmations().map(f => {
+    const heads = (f.spec.heads || []).map(h => "L" + h[0] + "H" + h[1]), one = heads.length === 1;
+    return ["A second method, ", f.sweep ? [el("i", null, f.sweep), ": "] : "", "with the output of ", one ? "head " : heads.length + " heads ", names((f.spec.heads || []).map(h => ({layer: h[0], head: h[1]})), 8),
+      f.spec.ablation === "zero" ? " set to zero" : " replaced by " + (one ? "its" : "their") + " mean", f.spec.group ? " (group " + f.spec.group + ")" : "", ", the model answers ", share(f.circuit), " of ", count(f.n, "sample"), " correctly instead of ", share(f.clean),
+      "; with as many heads at random", f.spec.random ? " (mean of " + f.spec.random + " sets)" : "", " it answers ", share(f.random), ". ", el("a", {href: "#checks"}, "Figure")];
+  });
+}
+function circuitSentences() {
+  return (data.circuits || []).filter(c => c.group === null).map(c => [el("i", null, c.sweep_name), ": ", c.size ? [count(c.size, "head") + " of " + c.heads.length + " above the threshold and significant: ", el("b", null, names(c.heads.filter(h => h.inside).sort((a, b) => b.importance - a.importance), 12)), ". "] : ["no head of " + c.heads.length + " is in the circuit. "], el("a", {href: "#circuits"}, "Circuits")]);
+}
+function dots(rows, options) {
+  const known = rows.flatMap(r => [r.value, r.low, r.high]).filter(v => v !== null).concat(options && options.mark !== null && options.mark !== undefined ? [options.mark] : []);
+  const unit = !options && known.every(v => v >= 0 && v <= 1), lo = unit ? 0 : Math.min(0, ...known), hi = unit ? 1 : Math.max(...known);
+  const left = options ? options.left : 300, W = 330, line = options ? options.line : 26, H = rows.length * line, x = v => left + W * (v - lo) / (hi - lo || 1);
   const picture = svg("svg", {viewBox: `0 0 ${left + W + 150} ${H + 30}`, width: left + W + 150, height: H + 30, role: "img",
     "aria-label": rows.map(r => r.label + " " + three(r.value)).join("; ")});
   for (let i = 0; i <= 4; i++) {
     const v = lo + (hi - lo) * i / 4;
     picture.append(svg("line", {x1: x(v), x2: x(v), y1: 2, y2: H + 4, class: "axis"}), svg("text", {x: x(v), y: H + 18, "font-size": 10.5, "text-anchor": "middle", class: "soft"}, three(v).replace(/\.?0+$/, "") || "0"));
   }
+  if (options && options.mark !== null && options.mark !== undefined)
+    picture.append(svg("line", {x1: x(options.mark), x2: x(options.mark), y1: 2, y2: H + 4, class: "mark"}, svg("title", null, "threshold " + three(options.mark))));
   rows.forEach((r, i) => {
     const y = (i + 0.5) * line + 2;
     picture.append(svg("text", {x: left - 14, y: y + 4, "font-size": 12, "text-anchor": "end"}, svg("title", null, r.label), cut(r.label, 46)));
@@ -429,17 +506,21 @@ function dots(rows) {
   });
   return picture;
 }
+function describeSpec(text) {
+  const spec = parse(text);
+  if (!spec || typeof spec !== "object") return cut(text, 300);
+  return cut(Object.entries(spec).map(([k, v]) => k + " " + (k === "heads" && Array.isArray(v) ? v.map(h => "L" + h[0] + "H" + h[1]).join(" ") : plain(v))).join(", "), 300);
+}
 function checks() {
   if (!data.checks.length) return null;
   const groups = new Map();
-  for (const c of data.checks) { const key = (c.name || "") + "\u0000" + (c.sweep || ""); groups.set(key, [...(groups.get(key) || []), c]); }
+  for (const c of data.checks) { const key = [c.name, c.sweep, c.spec].join("\u0000"); groups.set(key, [...(groups.get(key) || []), c]); }
   return section("checks", "Checked by a second method",
     el("p", null, "Numbers that do not come from the maps: what happens to the answers when the parts that were found are taken out, beside what happens when as many others are."),
     [...groups.values()].map(list => el("figure", null,
-      el("figcaption", null, el("b", null, "Figure " + ++figureNumber + ". "), list[0].name || "check", list[0].sweep ? [", from the sweep ", el("i", null, list[0].sweep)] : "", ". Dots are values, lines their intervals, as the table gives them."),
+      el("figcaption", null, el("b", null, "Figure " + ++figureNumber + ". "), list[0].name || "check", list[0].sweep ? [", from the sweep ", el("i", null, list[0].sweep)] : "", ". Dots are values, lines their intervals.", list[0].spec ? [" ", el("span", {class: "mono"}, describeSpec(list[0].spec))] : ""),
       dots(list.map(c => ({label: c.what || "", value: c.value, low: c.low, high: c.high, hollow: /random/i.test(c.what || "")}))),
-      table(["what", "value", "low", "high", "n", "details"], list.map(c => [c.what, exact(c.value), c.low === null ? "" : exact(c.low), c.high === null ? "" : exact(c.high), c.n === null ? "" : String(c.n),
-        c.spec ? el("span", {class: "mono"}, cut(c.spec, 300)) : ""]), {right: [1, 2, 3, 4]}))));
+      table(["what", "value", "low", "high", "n"], list.map(c => [c.what, exact(c.value), c.low === null ? "" : exact(c.low), c.high === null ? "" : exact(c.high), c.n === null ? "" : String(c.n)]), {right: [1, 2, 3, 4]}))));
 }
 
 /* ---- what was asked ---- */
@@ -611,7 +692,7 @@ function follow() {
   if (hit) hit.node.scrollIntoView({block: "center"});
 }
 
-const parts = [asked(), maps(), checks(), samples(), excluded(), provenance()].filter(p => p);
+const parts = [asked(), maps(), circuits(), checks(), samples(), excluded(), provenance()].filter(p => p);
 page.replaceChildren(header(), inShort(), ...parts);
 addEventListener("hashchange", follow);
 follow();
