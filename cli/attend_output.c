@@ -1,6 +1,5 @@
 #include "attend_output.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -121,22 +120,8 @@ static fv_status print_json(const attend_run *r) {
 
 /* ---- CSV ---- */
 
-static void csv_text(FILE *f, const char *text) {
-  if (!strpbrk(text, "\",\r\n")) {
-    fputs(text, f);
-    return;
-  }
-  putc('"', f);
-  for (; *text; text++) {
-    if (*text == '"') putc('"', f);
-    putc(*text, f);
-  }
-  putc('"', f);
-}
-
 static void csv_line(FILE *f, const fv_attend_maps *m, const fv_attend_head *h, int64_t row, int64_t key,
                      const char *name, double weight) {
-  char text[FV_NUMBER_TEXT];
   fprintf(f, "%s,%s,", m->stack, m->site);
   if (h->layer >= 0) fprintf(f, "%lld,%lld", (long long)h->layer, (long long)h->head);
   if (h->layer < 0) putc(',', f);
@@ -148,11 +133,13 @@ static void csv_line(FILE *f, const fv_attend_maps *m, const fv_attend_head *h, 
   if (key >= 0) fprintf(f, "%lld", (long long)key);
   putc(',', f);
   if (name) csv_text(f, name);
-  fv_number_format(text, (float)weight);
-  fprintf(f, ",%s\n", text);
+  putc(',', f);
+  csv_number(f, weight);
+  putc('\n', f);
 }
 
-static void csv_lines(FILE *f, const fv_attend_maps *m) {
+static void csv_lines(FILE *f, const void *user) {
+  const fv_attend_maps *m = user;
   fputs("stack,site,layer,head,row,piece,key,name,weight\n", f);
   for (size_t i = 0; i < m->nheads; i++) {
     const fv_attend_head *h = &m->heads[i];
@@ -164,16 +151,6 @@ static void csv_lines(FILE *f, const fv_attend_maps *m) {
       csv_line(f, m, h, row, -1, "other", h->other[t]);
     }
   }
-}
-
-static fv_status write_csv(const attend_run *r) {
-  if (strcmp(r->csv, "-") == 0) return csv_lines(r->s->out, &r->maps), FV_OK;
-  FILE *f = fopen(r->csv, "w");
-  if (!f) return fv_fail(&r->s->err, FV_EIO, "%s: cannot write: %s", r->csv, strerror(errno));
-  csv_lines(f, &r->maps);
-  bool lost = ferror(f) != 0;
-  lost |= fclose(f) != 0;
-  return lost ? fv_fail(&r->s->err, FV_EIO, "%s: cannot write: %s", r->csv, strerror(errno)) : FV_OK;
 }
 
 /* ---- NumPy ---- */
@@ -317,7 +294,7 @@ fv_status attend_output(attend_run *r) {
   if (!st && r->plot && r->maps.picture) st = draw_overlay(r);
   const char *plot = r->maps.picture ? NULL : r->plot;
   if (!st && maps_wanted(r->s, plot)) st = draw_panels(r, plot);
-  if (!st && r->csv) st = write_csv(r);
+  if (!st && r->csv) st = csv_write(r->s, r->csv, csv_lines, &r->maps);
   if (st) return st;
   if (a->json) return print_json(r);
   if (!a->csv || strcmp(a->csv, "-") != 0) print_text(r);

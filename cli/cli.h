@@ -52,6 +52,11 @@ typedef struct cli_args {
   cli_list site;
   const char *corrupt_image, *corrupt_question, *heads, *rows, *layers, *direction, *correct, *incorrect, *metric;
   bool pad_attended;
+  /* circuit */
+  const char *test, *ablation, *model_folder;
+  bool by_group, substring, nan_zero, confirm, same_layers;
+  int64_t row_offset, bootstrap, permutations, random;
+  double threshold, fdr;
   /* attend, circuit */
   const char *keys, *minus, *upsample, *background, *group;
   double alpha;
@@ -88,7 +93,8 @@ typedef struct cli_command {
 } cli_command;
 
 extern const cli_command command_info, command_ask, command_tokens, command_trace, command_patch, command_attend,
-    command_edit, command_verify, command_bench, command_data, command_report, command_export, command_help;
+    command_circuit, command_edit, command_verify, command_bench, command_data, command_report, command_export,
+    command_help;
 const cli_command *command_at(int i); /* NULL behind the last */
 const cli_command *command_find(const char *name);
 
@@ -131,6 +137,11 @@ fv_status output_stage_folder(cli_session *s, const char *option, const char *pa
 fv_status output_check_input(cli_session *s, const char *input);
 fv_status outputs_publish(cli_session *s);
 void outputs_release(cli_session *s); /* what has not been published is removed */
+
+/* csv_out.c: cells of a table, and the file (staged, or "-") that `lines` fills. */
+void csv_text(FILE *f, const char *text);
+void csv_number(FILE *f, double v); /* fewest digits of the float32; NaN: nothing */
+fv_status csv_write(cli_session *s, const char *path, void (*lines)(FILE *f, const void *user), const void *user);
 
 /* json_out.c: one JSON value, written as it comes. */
 typedef struct json_out {

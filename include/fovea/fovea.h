@@ -8,6 +8,7 @@
 #include "fovea/circuit.h"
 #include "fovea/data.h"
 #include "fovea/export.h"
+#include "fovea/heads.h"
 #include "fovea/input.h"
 #include "fovea/machine.h"
 #include "fovea/model.h"

@@ -43,6 +43,9 @@ fv_status fv_sign_flip_test(const double *x, int64_t n, int64_t permutations, in
  * left out. 1 when nothing remains. */
 double fv_sign_test(const double *x, int64_t n);
 
+/* The 95 % Wilson interval of a share of n things (n >= 1), 0 <= share <= 1: it has a width also at 0 and 1. */
+void fv_wilson_interval(double share, int64_t n, double *low, double *high);
+
 /* Benjamini & Hochberg 1995: q [n] from p [n]; calling everything with q <= f significant keeps the expected share of
  * false ones at f. NaN is not a test and stays NaN. q may be p. Errors: FV_EUSAGE (outside 0..1), FV_ENOMEM. */
 fv_status fv_fdr(const double *p, int64_t n, double *q, fv_error *err);

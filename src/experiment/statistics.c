@@ -190,6 +190,14 @@ double fv_sign_test(const double *x, int64_t n) {
   return fmin(1.0, 2.0 * sum * exp(log_choose(m, k) - (double)m * log(2.0)));
 }
 
+void fv_wilson_interval(double share, int64_t n, double *low, double *high) {
+  const double z = 1.959963984540054; /* the 0.975 quantile of the normal distribution */
+  double m = (double)n, scale = 1.0 + z * z / m, centre = (share + z * z / (2.0 * m)) / scale;
+  double half = z / scale * sqrt(share * (1.0 - share) / m + z * z / (4.0 * m * m));
+  *low = share == 0.0 ? 0.0 : centre - half;
+  *high = share == 1.0 ? 1.0 : centre + half;
+}
+
 /* ---- many tests ---- */
 
 typedef struct ranked {

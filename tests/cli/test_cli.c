@@ -17,7 +17,6 @@ static const usage_case cases[] = {
     {2, "fovea ablate $M", "no command"},
     {2, "fovea block $M", "no command"},
     {2, "fovea attribute $M", "no command"},
-    {2, "fovea circuit x.db", "no command"},
     {2, "fovea cache $M", "no command"},
     {2, "fovea mean $M", "no command"},
     {2, "fovea data coco-qa", "--out FILE is missing"},

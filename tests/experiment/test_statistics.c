@@ -135,6 +135,17 @@ static void test_sign(void **state) {
   }
 }
 
+static void test_wilson(void **state) {
+  (void)state;
+  const json_t *one;
+  size_t i;
+  json_array_foreach(cases("wilson"), i, one) {
+    double low, high;
+    fv_wilson_interval(real(one, "share"), whole(one, "n"), &low, &high);
+    assert_true(fabs(low - real(one, "low")) < 1e-14 && fabs(high - real(one, "high")) < 1e-14);
+  }
+}
+
 static void test_fdr(void **state) {
   (void)state;
   const json_t *one;
@@ -176,7 +187,8 @@ static void test_overlap(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_quantile), cmocka_unit_test(test_bootstrap), cmocka_unit_test(test_sign_flips),
-      cmocka_unit_test(test_sign),     cmocka_unit_test(test_fdr),       cmocka_unit_test(test_overlap),
+      cmocka_unit_test(test_sign),     cmocka_unit_test(test_fdr),       cmocka_unit_test(test_wilson),
+      cmocka_unit_test(test_overlap),
   };
   return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -7,6 +7,7 @@
     sign        scipy.stats.binomtest
     fdr         statsmodels.stats.multitest.fdrcorrection, which scipy.stats.false_discovery_control must equal
     overlap     two sets: scipy.stats.hypergeom.sf; more: every combination counted with fractions
+    wilson      statsmodels.stats.proportion.proportion_confint
     heads       mean of |value|, its threshold mean + K sd (numpy.std, population) and what reaches it
 
 NaN is written as null. Usage: make_statistics.py [OUTPUT]
@@ -24,6 +25,7 @@ import scipy
 import scipy.stats
 import statsmodels
 from statsmodels.stats.multitest import fdrcorrection
+from statsmodels.stats.proportion import proportion_confint
 
 OUT = pathlib.Path(__file__).resolve().parents[2] / "tests/data/experiment/statistics.json"
 g = np.random.RandomState(20)
@@ -135,6 +137,14 @@ def overlap():
     return cases
 
 
+def wilson():
+    cases = []
+    for k, n in ((0, 10), (10, 10), (3, 10), (1, 1), (250, 500), (0, 1)):
+        low, high = proportion_confint(k, n, 0.05, "wilson")
+        cases.append({"share": k / n, "n": n, "low": float(low), "high": float(high)})
+    return cases
+
+
 def heads():
     samples, layers, n = 11, 3, 4
     x = g.normal(0, 0.2, (samples, layers, n)).round(3)
@@ -158,7 +168,7 @@ def main():
     made = {"script": "make_statistics.py", "python": platform.python_version(), "numpy": np.__version__,
             "scipy": scipy.__version__, "statsmodels": statsmodels.__version__}
     print(made)
-    parts = {f.__name__: f() for f in (bootstrap, quantile, flips, sign, fdr, overlap, heads)}
+    parts = {f.__name__: f() for f in (bootstrap, quantile, flips, sign, fdr, overlap, heads, wilson)}
     out = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else OUT
     out.parent.mkdir(parents=True, exist_ok=True)
     lines = [f'"made":{json.dumps(made)}']

@@ -1,0 +1,373 @@
+/* From the cells of a sweep to one number per sample and head. */
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "fovea/heads.h"
+#include "study/store_inside.h"
+
+/* Most numbers of one sample that are held: layers x heads x rows. */
+enum { MOST_CELLS = 1 << 26 };
+
+typedef enum row_kind { ROW_MAX, ROW_ANSWER, ROW_NUMBER, ROW_NAMED } row_kind;
+
+typedef struct reader {
+  const fv_store *store;
+  const fv_heads_query *query;
+  fv_heads *out;
+  int64_t sweep_id;
+  row_kind kind;
+  int64_t number; /* ROW_NUMBER */
+  int64_t rows;   /* per head: all of them (ROW_MAX), or 1 */
+  double *sum;    /* [layers, heads, rows] of the sample that is being read */
+  int64_t *count;
+  int64_t sample, target; /* its id, and the row that counts: -1, none */
+  bool any;               /* it has a value there */
+  size_t room, names_room, groups_room;
+} reader;
+
+/* ---- what to read ---- */
+
+/* "text_encoder.0-3.cross.z" names what "text_encoder.cross.z" does. */
+static bool names_site(const char *address, const char *stack, const char *site) {
+  size_t n = strlen(stack);
+  if (strncmp(address, stack, n) != 0 || address[n] != '.') return false;
+  const char *rest = address + n + 1;
+  size_t layers = strspn(rest, "0123456789,-*");
+  if (layers > 0 && rest[layers] == '.') rest += layers + 1;
+  return strcmp(rest, site) == 0;
+}
+
+static fv_status list_add(char **list, const char *a, const char *b, const char *c, fv_error *err) {
+  char *longer =
+      fv_format("%s%s%s%s%s%s%s", *list ? *list : "", *list ? ", " : "", a, *b ? " " : "", b, *c ? "." : "", c);
+  if (!longer) return fv_fail(err, FV_ENOMEM, "no memory");
+  free(*list);
+  *list = longer;
+  return FV_OK;
+}
+
+static const char with_heads[] =
+    "SELECT DISTINCT w.id, w.name, p.stack, p.site, p.op FROM sweeps w JOIN places p ON p.sweep_id = w.id"
+    " WHERE p.layer IS NOT NULL AND p.id IN (SELECT DISTINCT place_id FROM cells WHERE head IS NOT NULL)"
+    " ORDER BY w.id, p.id";
+
+/* The sweep and site with heads that the query names, or the only one. */
+static fv_status choose(reader *r, fv_error *err) {
+  const fv_heads_query *q = r->query;
+  fv_heads *out = r->out;
+  sqlite3_stmt *s = NULL;
+  char *found = NULL, *all = NULL;
+  bool more = false;
+  int64_t matches = 0;
+  fv_status st = fv_store_prepare(r->store, with_heads, &s, err);
+  while (!st && !(st = fv_store_next(r->store, s, &more, err)) && more) {
+    const char *sweep = fv_store_text(s, 1), *stack = fv_store_text(s, 2), *site = fv_store_text(s, 3);
+    st = list_add(&all, sweep, stack, site, err);
+    bool same = (!q->sweep || strcmp(q->sweep, sweep) == 0) && (!q->site || names_site(q->site, stack, site));
+    if (st || !same) continue;
+    if (out->sweep && strcmp(out->sweep, sweep) == 0 && strcmp(out->stack, stack) == 0 && strcmp(out->site, site) == 0)
+      continue;
+    if (matches++ == 0) {
+      out->sweep = fv_strdup(sweep), out->stack = fv_strdup(stack), out->site = fv_strdup(site);
+      out->noise = strcmp(fv_store_text(s, 4), "noise") == 0;
+      r->sweep_id = fv_store_whole(s, 0);
+      if (!out->sweep || !out->stack || !out->site) st = fv_fail(err, FV_ENOMEM, "no memory");
+    }
+    if (!st) st = list_add(&found, sweep, stack, site, err);
+  }
+  sqlite3_finalize(s);
+  const char *path = fv_store_path(r->store);
+  if (!st && !all)
+    st = fv_fail(err, FV_ENOTFOUND,
+                 "%s: no sweep has runs of single heads; a study gets them with `heads: each` in a patch sweep", path);
+  if (!st && matches == 0)
+    st =
+        fv_fail(err, FV_ENOTFOUND, "%s: no sweep with heads is%s%s%s%s; there are: %s", path, q->sweep ? " named " : "",
+                q->sweep ? q->sweep : "", q->site ? " at " : "", q->site ? q->site : "", all);
+  if (!st && matches > 1)
+    st = fv_fail(err, FV_EUSAGE, "%s: several sweeps or sites have heads; name one of: %s", path, found);
+  free(found), free(all);
+  return st;
+}
+
+static fv_status parse_rows(reader *r, fv_error *err) {
+  const char *rows = r->query->rows ? r->query->rows : "max";
+  char *end;
+  r->kind = strcmp(rows, "max") == 0 ? ROW_MAX : strcmp(rows, "answer") == 0 ? ROW_ANSWER : ROW_NAMED;
+  if (r->kind == ROW_NAMED && *rows && strspn(rows, "-0123456789") == strlen(rows)) {
+    r->number = strtoll(rows, &end, 10);
+    if (*end)
+      return fv_fail(err, FV_EUSAGE, "rows \"%s\": expected max, answer, one row's number, piece or name", rows);
+    r->kind = ROW_NUMBER;
+  }
+  if (r->kind != ROW_ANSWER && (r->query->row_offset || r->query->substring))
+    return fv_fail(err, FV_EUSAGE, "the offset and the substring belong to the row of the answer: rows \"answer\"");
+  return FV_OK;
+}
+
+/* How large the arrays are. */
+static fv_status measure(reader *r, fv_error *err) {
+  fv_heads *out = r->out;
+  sqlite3_stmt *s = NULL;
+  bool more = false;
+  int64_t cells, least = 0;
+  fv_status st =
+      fv_store_prepare(r->store,
+                       "SELECT max(p.layer), max(c.head), max(c.row), min(min(p.layer, c.head, ifnull(c.row, 0)))"
+                       " FROM cells c JOIN places p ON p.id = c.place_id"
+                       " WHERE p.sweep_id = ? AND p.stack = ? AND p.site = ? AND c.head IS NOT NULL",
+                       &s, err);
+  if (st) return st;
+  sqlite3_bind_int64(s, 1, r->sweep_id);
+  fv_store_bind_text(s, 2, out->stack), fv_store_bind_text(s, 3, out->site);
+  st = fv_store_next(r->store, s, &more, err);
+  if (!st && more) {
+    out->layers = sqlite3_column_int64(s, 0), out->heads = sqlite3_column_int64(s, 1);
+    r->rows = r->kind == ROW_MAX ? sqlite3_column_int64(s, 2) : 0;
+    least = sqlite3_column_int64(s, 3);
+  }
+  sqlite3_finalize(s);
+  if (st) return st;
+  bool good = more && least >= 0 && out->layers < 1 << 20 && out->heads < 1 << 20 && r->rows < 1 << 20;
+  if (good) out->layers++, out->heads++, r->rows++;
+  if (!good || !fv_mul_i64(out->layers, out->heads, &cells) || !fv_mul_i64(cells, r->rows, &cells) ||
+      cells > MOST_CELLS) {
+    out->layers = out->heads = 0;
+    return fv_fail(err, FV_EFORMAT, "%s: sweep %s has layers, heads or rows out of range", fv_store_path(r->store),
+                   out->sweep);
+  }
+  r->sum = fv_alloc((size_t)cells, sizeof *r->sum), r->count = fv_alloc((size_t)cells, sizeof *r->count);
+  return r->sum && r->count ? FV_OK : fv_fail(err, FV_ENOMEM, "no memory");
+}
+
+/* ---- the row that counts ---- */
+
+/* The first row of the sample's text for which `where` (a condition on sample_rows with ?3) holds. */
+static fv_status find_row(const reader *r, const char *where, const char *text, int64_t *row, fv_error *err) {
+  sqlite3_stmt *s = NULL;
+  bool more = false;
+  char *sql = fv_format("SELECT row FROM sample_rows WHERE sample_id = ?1 AND stack = ?2 AND %s ORDER BY row", where);
+  fv_status st = sql ? fv_store_prepare(r->store, sql, &s, err) : fv_fail(err, FV_ENOMEM, "no memory");
+  free(sql);
+  if (st) return st;
+  sqlite3_bind_int64(s, 1, r->sample);
+  fv_store_bind_text(s, 2, r->out->stack);
+  if (text) sqlite3_bind_text(s, 3, text, -1, SQLITE_TRANSIENT);
+  st = fv_store_next(r->store, s, &more, err);
+  *row = !st && more ? fv_store_whole(s, 0) : -1;
+  sqlite3_finalize(s);
+  return st;
+}
+
+static fv_status one_text(const reader *r, const char *sql, char **out, fv_error *err) {
+  sqlite3_stmt *s = NULL;
+  bool more = false;
+  *out = NULL;
+  fv_status st = fv_store_prepare(r->store, sql, &s, err);
+  if (st) return st;
+  sqlite3_bind_int64(s, 1, r->sample);
+  st = fv_store_next(r->store, s, &more, err);
+  if (!st && more && !(*out = fv_strdup(fv_store_text(s, 0)))) st = fv_fail(err, FV_ENOMEM, "no memory");
+  sqlite3_finalize(s);
+  return st;
+}
+
+static fv_status answer_row(reader *r, fv_error *err) {
+  char *text = NULL;
+  const char *sql = r->query->substring ? "SELECT answer FROM bases WHERE sample_id = ? AND answer IS NOT NULL LIMIT 1"
+                                        : "SELECT answer_row FROM samples WHERE id = ? AND answer_row IS NOT NULL";
+  fv_status st = one_text(r, sql, &text, err);
+  r->target = -1;
+  if (!st && text && *text && r->query->substring)
+    st = find_row(r, "instr(piece, ?3) > 0", text, &r->target, err);
+  else if (!st && text && *text)
+    r->target = strtoll(text, NULL, 10);
+  if (r->target >= 0) r->target += r->query->row_offset;
+  free(text);
+  return st;
+}
+
+static fv_status choose_row(reader *r, fv_error *err) {
+  const char *name = r->query->rows;
+  size_t n = name ? strlen(name) : 0;
+  switch (r->kind) {
+    case ROW_MAX: r->target = 0; return FV_OK;
+    case ROW_ANSWER: return answer_row(r, err);
+    case ROW_NUMBER: {
+      int64_t last = -1;
+      r->target = r->number;
+      if (r->number >= 0) return FV_OK;
+      fv_status st =
+          find_row(r, "row = (SELECT max(row) FROM sample_rows WHERE sample_id = ?1 AND stack = ?2)", NULL, &last, err);
+      r->target = last + 1 + r->number;
+      return st;
+    }
+    case ROW_NAMED: break;
+  }
+  bool quoted = n > 2 && name[0] == '"' && name[n - 1] == '"';
+  char *bare = quoted ? fv_format("%.*s", (int)(n - 2), name + 1) : fv_strdup(name);
+  fv_status st =
+      bare ? find_row(r, "(piece = ?3 OR name = ?3)", bare, &r->target, err) : fv_fail(err, FV_ENOMEM, "no memory");
+  free(bare);
+  return st;
+}
+
+/* Names of rows, the answer's place and numbers from the end need the table of the sample's rows. */
+static fv_status check_stack(const reader *r, fv_error *err) {
+  sqlite3_stmt *s = NULL;
+  bool more = false;
+  if (r->kind == ROW_MAX || (r->kind == ROW_NUMBER && r->number >= 0)) return FV_OK;
+  fv_status st = fv_store_prepare(r->store, "SELECT 1 FROM sample_rows WHERE stack = ? LIMIT 1", &s, err);
+  if (st) return st;
+  fv_store_bind_text(s, 1, r->out->stack);
+  st = fv_store_next(r->store, s, &more, err);
+  sqlite3_finalize(s);
+  if (!st && !more)
+    st = fv_fail(err, FV_EUSAGE, "%s: the rows of %s are not those of a text; choose max or a row's number",
+                 fv_store_path(r->store), r->out->stack);
+  return st;
+}
+
+/* ---- the numbers ---- */
+
+static fv_status sample_add(reader *r, const char *name, const char *group, fv_error *err) {
+  fv_heads *out = r->out;
+  size_t n = (size_t)out->samples, one = (size_t)(out->layers * out->heads), want;
+  if (!fv_mul_size(n + 1, one, &want) || !fv_grow(&out->values, &r->room, want, sizeof *out->values) ||
+      !fv_grow(&out->names, &r->names_room, n + 1, sizeof *out->names) ||
+      !fv_grow(&out->groups, &r->groups_room, n + 1, sizeof *out->groups))
+    return fv_fail(err, FV_ENOMEM, "no memory for %zu samples", n + 1);
+  out->names[n] = fv_strdup(name), out->groups[n] = *group ? fv_strdup(group) : NULL;
+  out->samples++;
+  return out->names[n] && (!*group || out->groups[n]) ? FV_OK : fv_fail(err, FV_ENOMEM, "no memory");
+}
+
+/* The sample that has been read becomes a line of values, or is dropped. */
+static void sample_end(reader *r) {
+  fv_heads *out = r->out;
+  int64_t one = out->layers * out->heads;
+  if (r->sample < 0) return;
+  if (!r->any) {
+    char **last = &out->names[--out->samples];
+    out->dropped++;
+    if (!out->first_dropped)
+      out->first_dropped = *last;
+    else
+      free(*last);
+    free(out->groups[out->samples]);
+  }
+  for (int64_t i = 0; i < one; i++) {
+    double best = NAN;
+    for (int64_t t = 0; t < r->rows; t++) {
+      int64_t at = i * r->rows + t;
+      double v = r->count[at] ? r->sum[at] / (double)r->count[at] : NAN;
+      if (!isnan(v) && !(fabs(v) <= fabs(best))) best = v;
+      r->sum[at] = 0.0, r->count[at] = 0;
+    }
+    if (r->any) out->values[(out->samples - 1) * one + i] = best;
+  }
+}
+
+enum { ID, NAME, GROUP, LAYER, ROW, HEAD, PROB, P_DIFF, LOGIT_DIFF, EFFECT, CORRUPT_DIFF, CLEAN_DIFF, OP };
+static const char cells[] =
+    "SELECT s.id, s.name, s.\"group\", p.layer, c.row, c.head, c.prob, c.p_diff, c.logit_diff, c.effect,"
+    " b.corrupt_logit_diff, b.clean_logit_diff, p.op"
+    " FROM samples s CROSS JOIN bases b ON b.sample_id = s.id CROSS JOIN cells c ON c.base_id = b.id"
+    " CROSS JOIN places p ON p.id = c.place_id"
+    " WHERE s.status = 'done' AND b.sweep_id = ?1 AND p.stack = ?2 AND p.site = ?3 AND c.head IS NOT NULL"
+    " AND (?4 IS NULL OR s.\"group\" = ?4) ORDER BY s.id, b.id, c.n";
+
+static double value_of(const reader *r, sqlite3_stmt *s) {
+  switch (r->query->metric) {
+    case FV_HEADS_PROB: return (double)fv_store_number(s, PROB);
+    case FV_HEADS_P_DIFF: return (double)fv_store_number(s, P_DIFF);
+    case FV_HEADS_EFFECT: return (double)fv_store_number(s, EFFECT);
+    case FV_HEADS_LOGIT_DIFF: break;
+  }
+  bool noise = strcmp(fv_store_text(s, OP), "noise") == 0;
+  return (double)fv_store_number(s, LOGIT_DIFF) - (double)fv_store_number(s, noise ? CLEAN_DIFF : CORRUPT_DIFF);
+}
+
+static fv_status take_cell(reader *r, sqlite3_stmt *s, fv_error *err) {
+  fv_status st = FV_OK;
+  int64_t id = fv_store_whole(s, ID), row = fv_store_whole(s, ROW);
+  if (id != r->sample) {
+    sample_end(r);
+    r->sample = id, r->any = false;
+    st = sample_add(r, fv_store_text(s, NAME), fv_store_text(s, GROUP), err);
+    if (!st) st = choose_row(r, err);
+  }
+  double v = value_of(r, s);
+  int64_t at = r->kind == ROW_MAX ? row < 0 ? 0 : row : 0;
+  if (st || !isfinite(v) || (r->kind != ROW_MAX && row != r->target)) return st;
+  at += (fv_store_whole(s, LAYER) * r->out->heads + fv_store_whole(s, HEAD)) * r->rows;
+  r->sum[at] += v, r->count[at]++, r->any = true;
+  return FV_OK;
+}
+
+static fv_status read_cells(reader *r, fv_error *err) {
+  sqlite3_stmt *s = NULL;
+  bool more = false;
+  fv_status st = fv_store_prepare(r->store, cells, &s, err);
+  if (st) return st;
+  sqlite3_bind_int64(s, 1, r->sweep_id);
+  fv_store_bind_text(s, 2, r->out->stack), fv_store_bind_text(s, 3, r->out->site);
+  fv_store_bind_text(s, 4, r->query->group);
+  r->sample = -1;
+  while (!st && !(st = fv_store_next(r->store, s, &more, err)) && more) st = take_cell(r, s, err);
+  if (!st) sample_end(r);
+  sqlite3_finalize(s);
+  return st;
+}
+
+fv_status fv_heads_read(const fv_store *store, const fv_heads_query *query, fv_heads *out, fv_error *err) {
+  reader r = {.store = store, .query = query, .out = out};
+  *out = (fv_heads){0};
+  fv_status st = parse_rows(&r, err);
+  if (!st) st = choose(&r, err);
+  if (!st) st = check_stack(&r, err);
+  if (!st) st = measure(&r, err);
+  if (!st) st = read_cells(&r, err);
+  if (!st && out->samples == 0)
+    st = fv_fail(err, FV_ENOTFOUND, "%s: sweep %s has no sample%s%s%s%s with a number for its heads",
+                 fv_store_path(store), out->sweep, query->group ? " of the group " : "",
+                 query->group ? query->group : "", out->dropped ? " with the row " : "",
+                 out->dropped ? query->rows : "");
+  free(r.sum), free(r.count);
+  if (st) fv_heads_release(out);
+  return st;
+}
+
+void fv_heads_release(fv_heads *h) {
+  for (int64_t i = 0; i < h->samples; i++) {
+    if (h->names) free(h->names[i]);
+    if (h->groups) free(h->groups[i]);
+  }
+  free(h->sweep), free(h->stack), free(h->site), free(h->values), free(h->names), free(h->groups);
+  free(h->first_dropped);
+  *h = (fv_heads){0};
+}
+
+fv_status fv_heads_of_group(const fv_heads *all, const char *group, fv_heads *out, fv_error *err) {
+  int64_t one = all->layers * all->heads;
+  *out = (fv_heads){.noise = all->noise, .layers = all->layers, .heads = all->heads};
+  out->sweep = fv_strdup(all->sweep), out->stack = fv_strdup(all->stack), out->site = fv_strdup(all->site);
+  out->values = fv_alloc((size_t)(all->samples * one), sizeof *out->values);
+  out->names = fv_alloc((size_t)all->samples, sizeof *out->names);
+  out->groups = fv_alloc((size_t)all->samples, sizeof *out->groups);
+  bool good = out->sweep && out->stack && out->site && out->values && out->names && out->groups;
+  for (int64_t i = 0; good && i < all->samples; i++) {
+    const char *own = all->groups[i];
+    if (own != group && (!own || !group || strcmp(own, group) != 0)) continue;
+    int64_t n = out->samples++;
+    memcpy(out->values + n * one, all->values + i * one, (size_t)one * sizeof *out->values);
+    out->names[n] = fv_strdup(all->names[i]), out->groups[n] = own ? fv_strdup(own) : NULL;
+    good = out->names[n] && (!own || out->groups[n]);
+  }
+  if (good) return FV_OK;
+  fv_heads_release(out);
+  return fv_fail(err, FV_ENOMEM, "no memory");
+}

@@ -1,0 +1,195 @@
+/* fovea circuit: the planted head is found, alone, by every way of typing it; and what is refused. */
+#include <math.h>
+#include <unistd.h>
+
+#include "cli/cli_tests.h"
+#include "support/planted_study.h"
+
+enum { N = 24, LAYER = 1, HEAD = 2 };
+static tiny_blip planted;
+
+static int setup(void **state) {
+  (void)state;
+  planted_blip_new(LAYER, HEAD, &planted);
+  planted_study_new(&planted, "own.db", N, false);
+  planted_study_new(&planted, "shuffled.db", N, true);
+  return 0;
+}
+
+static int teardown(void **state) {
+  (void)state;
+  planted_study_remove("own.db", N);
+  planted_study_remove("shuffled.db", N);
+  tiny_blip_release(&planted);
+  return 0;
+}
+
+static const json_t *study(const json_t *all, size_t i) { return json_array_get(json_object_get(all, "studies"), i); }
+static const json_t *head(const json_t *one, int layer, int h) {
+  return json_array_get(json_object_get(one, "heads"), (size_t)(layer * PLANTED_HEADS + h));
+}
+static double number(const json_t *j, const char *key) {
+  const json_t *v = json_object_get(j, key);
+  return json_is_null(v) ? NAN : json_number_value(v);
+}
+static void expect_list(const json_t *list, const char *only) {
+  assert_int_equal(json_array_size(list), only != NULL);
+  if (only) assert_string_equal(json_string_value(json_array_get(list, 0)), only);
+}
+
+/* The circuit is L1H2, whatever counts and wherever; with shuffled answers nothing is. */
+static void test_found(void **state) {
+  (void)state;
+  static const struct {
+    const char *options;
+    int samples, dropped;
+  } cases[] = {{"", N, 0},
+               {"--rows max --metric logit_diff --seed 7", N, 0},
+               {"--rows answer", 20, 4},
+               {"--metric effect --test sign", N, 0},
+               {"--metric p_diff --test none --bootstrap 0", N, 0},
+               {"--sweep heads --site 'text_encoder.*.cross.z' --rows '\"red\"' --fdr 0.01", N, 0},
+               {"--group cat --threshold 1", N / 2, 0},
+               {"--rows answer --nan-zero", 20, 4}};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    char line[256];
+    snprintf(line, sizeof line, "fovea circuit own.db --json %s", cases[i].options);
+    json_t *all = expect_json(line);
+    const json_t *one = study(all, 0);
+    expect_list(json_object_get(one, "circuit"), "L1H2");
+    if (number(one, "samples") != cases[i].samples || number(one, "dropped") != cases[i].dropped)
+      fail_msg("%s: %g samples, %g dropped", line, number(one, "samples"), number(one, "dropped"));
+    for (int k = 0; k < PLANTED_LAYERS * PLANTED_HEADS; k++) {
+      const json_t *h = head(one, k / PLANTED_HEADS, k % PLANTED_HEADS);
+      bool is = k == LAYER * PLANTED_HEADS + HEAD;
+      assert_true(is ? number(h, "importance") > 0.0 : number(h, "importance") == 0.0);
+      assert_int_equal(json_is_true(json_object_get(h, "circuit")), is);
+      if (is && !strstr(line, "--bootstrap 0"))
+        assert_true(number(h, "low") <= number(h, "importance") && number(h, "high") >= number(h, "importance"));
+      if (!strstr(line, "none")) assert_true(is ? number(h, "q") < 0.01 : number(h, "p") == 1.0);
+    }
+    json_decref(all);
+  }
+  json_t *all = expect_json("fovea circuit shuffled.db --json");
+  expect_list(json_object_get(study(all, 0), "circuit"), NULL);
+  assert_true(json_is_true(json_object_get(head(study(all, 0), LAYER, HEAD), "above")));
+  json_decref(all);
+}
+
+static void test_common(void **state) {
+  (void)state;
+  json_t *all = expect_json("fovea circuit own.db --by-group --json");
+  assert_int_equal(json_array_size(json_object_get(all, "studies")), 2);
+  assert_string_equal(json_string_value(json_object_get(study(all, 1), "group")), "dog");
+  const json_t *common = json_object_get(all, "common");
+  expect_list(json_object_get(common, "heads"), "L1H2");
+  assert_true(number(common, "population") == 9.0);
+  assert_true(fabs(number(common, "p") - 1.0 / 9) < 1e-7 && fabs(number(common, "expected") - 1.0 / 9) < 1e-7);
+  json_decref(all);
+  all = expect_json("fovea circuit own.db shuffled.db own.db --json");
+  assert_int_equal(json_array_size(json_object_get(all, "studies")), 3);
+  expect_list(json_object_get(json_object_get(all, "common"), "heads"), NULL);
+  assert_true(number(json_object_get(all, "common"), "p") == 1.0);
+  json_decref(all);
+  program_result r = expect(0, "fovea circuit own.db own.db");
+  assert_non_null(strstr(r.out, "in all 2 circuits: L1H2\n1 of 9 heads; 0.111 expected by chance"));
+  program_release(&r);
+}
+
+static void test_table(void **state) {
+  (void)state;
+  program_result r = expect(0, "fovea circuit own.db --csv -");
+  static const char header[] =
+      "study,group,stack,site,layer,head,samples,excluded,importance,low,high,mean,p,q,above,significant,circuit\n";
+  assert_memory_equal(r.out, header, sizeof header - 1);
+  size_t lines = 0;
+  for (const char *p = r.out; (p = strchr(p, '\n')); p++) lines++;
+  assert_int_equal(lines, 1 + 9);
+  assert_non_null(strstr(r.out, "\nown.db,,text_encoder,cross.z,0,1,24,0,0,0,0,0,1,1,0,0,0\n"));
+  assert_non_null(strstr(r.out, "\nown.db,,text_encoder,cross.z,1,2,24,0,"));
+  program_release(&r);
+  r = expect(0, "fovea circuit own.db --plot circuit.png --csv circuit.csv --show always");
+  assert_non_null(strstr(r.out, "circuit   L1H2\n"));
+  assert_non_null(strstr(r.out, "threshold "));
+  program_release(&r);
+  assert_int_equal(access("circuit.png", R_OK), 0);
+  assert_int_equal(access("circuit.csv", R_OK), 0);
+  unlink("circuit.png"), unlink("circuit.csv");
+  program_result a = expect(0, "fovea circuit own.db --json"), b = expect(0, "fovea circuit own.db --json");
+  assert_string_equal(a.out, b.out);
+  program_release(&a), program_release(&b);
+}
+
+static void test_confirm(void **state) {
+  (void)state;
+  char line[512];
+  json_t *all = expect_json("fovea circuit own.db --confirm --random 7 --json");
+  const json_t *c = json_object_get(all, "confirm");
+  assert_true(number(json_object_get(c, "clean"), "accuracy") == 1.0);
+  assert_true(number(json_object_get(c, "circuit"), "accuracy") <= 0.5);
+  assert_true(number(json_object_get(c, "random"), "accuracy") == 1.0);
+  assert_int_equal(json_array_size(json_object_get(c, "sets")), 7);
+  assert_true(number(c, "p") == 0.125);
+  json_decref(all);
+  snprintf(line, sizeof line, "fovea circuit own.db --confirm --model %s --ablation zero --same-layers", planted.dir);
+  program_result r = expect(0, line);
+  assert_non_null(strstr(r.out, "right answers of 24 samples, zero ablation\n"));
+  assert_non_null(strstr(r.out, "without the circuit             0.0 %   0.0 .. 13.8\n"));
+  program_release(&r);
+  r = expect(1, "fovea circuit shuffled.db --confirm");
+  assert_non_null(strstr(r.err, "no head to switch off"));
+  program_release(&r);
+  snprintf(line, sizeof line, "fovea circuit own.db --confirm --model %s", MODEL);
+  r = expect(1, line);
+  assert_non_null(strstr(r.err, "not those of the study"));
+  program_release(&r);
+  assert_int_equal(rename("planted-3.ppm", "moved.ppm"), 0); /* one picture less */
+  all = expect_json("fovea circuit own.db --confirm --json");
+  assert_true(number(json_object_get(all, "confirm"), "excluded") == 1.0);
+  json_decref(all);
+  planted_picture("planted-3.ppm", 200, 0, 0); /* and another in its place */
+  r = expect(1, "fovea circuit own.db --confirm");
+  assert_non_null(strstr(r.err, "is not the picture that the study was made with"));
+  program_release(&r);
+  assert_int_equal(rename("moved.ppm", "planted-3.ppm"), 0);
+}
+
+static void test_refused(void **state) {
+  (void)state;
+  static const struct {
+    int status;
+    const char *line, *says;
+  } cases[] = {
+      {2, "fovea circuit", "fovea circuit DB"},
+      {1, "fovea circuit none.db", "none.db"},
+      {1, "fovea circuit $M/config.json", "config.json"},
+      {1, "fovea circuit own.db --sweep other", "there are: heads"},
+      {1, "fovea circuit own.db --site vision.attn.z", "at vision.attn.z"},
+      {1, "fovea circuit own.db --group bird", "bird"},
+      {1, "fovea circuit own.db --rows purple", "purple"},
+      {2, "fovea circuit own.db --rows max --row-offset -1", "answer"},
+      {2, "fovea circuit own.db --fdr 0", "--fdr"},
+      {2, "fovea circuit own.db --seed -1", "--seed"},
+      {2, "fovea circuit own.db --test t", "permutation|sign|none"},
+      {2, "fovea circuit own.db --metric kl", "logit_diff"},
+      {2, "fovea circuit own.db --by-group --group cat", "exclude each other"},
+      {2, "fovea circuit own.db --model x", "--confirm"},
+      {2, "fovea circuit own.db own.db --confirm", "one database"},
+      {2, "fovea circuit own.db --json --csv -", "standard output"},
+      {2, "fovea circuit own.db --plot a.gif", ".png"},
+      {2, "fovea circuit own.db --csv own.db", "own.db"},
+      {1, "fovea circuit own.db --confirm --images no/such/folder", "no sample can be used"},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    program_result r = expect(cases[i].status, cases[i].line);
+    if (!strstr(r.err, cases[i].says)) fail_msg("%s\nsays %s", cases[i].line, r.err);
+    program_release(&r);
+  }
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_found), cmocka_unit_test(test_common),
+                                     cmocka_unit_test(test_table), cmocka_unit_test(test_confirm),
+                                     cmocka_unit_test(test_refused)};
+  return cmocka_run_group_tests(tests, setup, teardown);
+}
