@@ -31,7 +31,8 @@ static const struct {
                    {"clip/shards", "scale vision.0.mlp.in 0.5", 8},
                    {"llava/grouped", "zero language.1.attn.z#4", 10},
                    {"llava/first", "scale projector.mlp.out 2", 8},
-                   {"llava/phi3", "zero language.0.mlp.up@7", 10}};
+                   {"llava/phi3", "zero language.0.mlp.up@7", 10},
+                   {"llava/native", "scale language.1.attn.rot_k#2 0.5", 12}};
 enum { NCHECKPOINTS = sizeof checkpoints / sizeof *checkpoints };
 
 /* Reads a whole site of a run, which is computed alone. */

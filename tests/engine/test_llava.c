@@ -13,8 +13,8 @@
 #include "engine/wave_inside.h"
 #include "support/reference.h"
 
-static const char *const checkpoints[] = {"grouped", "first", "phi3"};
-enum { NCHECKPOINTS = 3 };
+static const char *const checkpoints[] = {"grouped", "first", "phi3", "native"};
+enum { NCHECKPOINTS = 4 };
 
 static void open_checkpoint(int i, fv_vectors *v) {
   char *dir = fv_format("%s/llava/%s", FV_TEST_DATA, checkpoints[i]);

@@ -18,7 +18,7 @@ enum { WAVES = 120 };
 static const char *const checkpoints[] = {"blip/tied",           "vit/shards",   "vit/bare",        "blip_caption/tied",
                                           "blip_caption/shards", "blip_itm/zip", "blip_itm/shards", "bert/shards",
                                           "bert/legacy",         "clip/zip",     "clip/shards",     "llava/grouped",
-                                          "llava/first",         "llava/phi3"};
+                                          "llava/first",         "llava/phi3",   "llava/native"};
 enum { NCHECKPOINTS = sizeof checkpoints / sizeof *checkpoints };
 
 static const char *only;

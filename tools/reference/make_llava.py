@@ -57,7 +57,16 @@ MODELS = {
                         eos_token_id=2, pad_token_id=0, rope_parameters={
                             "rope_type": "default", "rope_theta": 5000.0, "partial_rotary_factor": 0.75}),
         tokenizer="phi3", layer=1, strategy="default"),
+    # Phi-3 as it is published: one key head per head, whole rotation, no window, and a configuration with few keys, under
+    # the first names in float16 shards; the picture is resized to more than is cut out of it, and not all of that is used
+    "native": dict(
+        vision=dict(hidden_size=33, intermediate_size=40, num_hidden_layers=3, num_attention_heads=3, image_size=29,
+                    patch_size=9),
+        text=Phi3Config(hidden_size=40, intermediate_size=36, num_hidden_layers=3, num_attention_heads=5,
+                        max_position_embeddings=96, sliding_window=None, eos_token_id=2, pad_token_id=0),
+        tokenizer="phi3", layer=-2, strategy="default", resize=35),
 }
+PUBLISHED = ("first", "native")  # names of the first release, float16 shards, few keys
 
 
 # -- tokenizers --------------------------------------------------------------------------------------------------------
@@ -133,18 +142,18 @@ def randomize(model, seed):
 def hub_config(config, image):
     """As few keys as the published folders have; what is absent means the classes' defaults."""
     t, v = config.text_config, config.vision_config
+    phi3 = t.model_type == "phi3"
+    text = {"_name_or_path": "x", "architectures": ["Phi3ForCausalLM" if phi3 else "LlamaForCausalLM"],
+            "model_type": t.model_type, "hidden_size": t.hidden_size, "intermediate_size": t.intermediate_size,
+            "num_hidden_layers": t.num_hidden_layers, "num_attention_heads": t.num_attention_heads,
+            "vocab_size": t.vocab_size, "max_position_embeddings": t.max_position_embeddings, "torch_dtype": "float16"}
+    text |= {"pad_token_id": 0, "rope_scaling": None, "sliding_window": None} if phi3 else {
+        "head_dim": t.head_dim, "num_key_value_heads": t.num_key_value_heads, "tie_word_embeddings": True,
+        "rope_scaling": {"type": "linear", "factor": 2.5}, "sliding_window": 3}
     return {"architectures": ["LlavaForConditionalGeneration"], "ignore_index": -100, "image_token_id": image,
-            "model_type": "llava", "pad_token_id": image + 1, "projector_hidden_act": "gelu",
-            "text_config": {"_name_or_path": "x", "architectures": ["LlamaForCausalLM"], "model_type": "llama",
-                            "hidden_size": t.hidden_size, "head_dim": t.head_dim,
-                            "intermediate_size": t.intermediate_size, "num_hidden_layers": t.num_hidden_layers,
-                            "num_attention_heads": t.num_attention_heads,
-                            "num_key_value_heads": t.num_key_value_heads, "vocab_size": t.vocab_size,
-                            "max_position_embeddings": t.max_position_embeddings, "tie_word_embeddings": True,
-                            "rope_scaling": {"type": "linear", "factor": 2.5}, "sliding_window": 3,
-                            "torch_dtype": "float16"},
+            "model_type": "llava", "pad_token_id": image + 1, "projector_hidden_act": "gelu", "text_config": text,
             "torch_dtype": "float16", "vision_feature_layer": config.vision_feature_layer,
-            "vision_feature_select_strategy": "full",
+            "vision_feature_select_strategy": config.vision_feature_select_strategy,
             "vision_config": {"model_type": "clip_vision_model", "hidden_size": v.hidden_size,
                               "intermediate_size": v.intermediate_size, "num_hidden_layers": v.num_hidden_layers,
                               "num_attention_heads": v.num_attention_heads, "image_size": v.image_size,
@@ -154,7 +163,7 @@ def hub_config(config, image):
 def names_of(kind, name):
     """A weight's name in the files of three releases."""
     vision = name.replace("model.vision_tower.", "model.vision_tower.vision_model.")
-    if kind == "first":
+    if kind in PUBLISHED:
         old = re.sub(r"^model\.(vision_tower|multi_modal_projector)", r"\1", vision)
         old = old.replace("model.language_model.", "language_model.model.")
         return re.sub("^lm_head", "language_model.lm_head", old)
@@ -174,8 +183,9 @@ def write_model(folder, name, spec, seed):
         model.lm_head.weight[-5:] *= 0.01  # <image>, <pad> and the rows without a token are never the answer
     state = {names_of(name, k): v.contiguous() for k, v in model.state_dict().items()}
     config.save_pretrained(folder)
-    if name == "first":
-        del state["language_model.lm_head.weight"]
+    if name in PUBLISHED:
+        if spec["text"].tie_word_embeddings:
+            del state["language_model.lm_head.weight"]
         half = {k: v.half() for k, v in state.items()}
         where = {k: f"model-0000{1 + (i * 3) // len(half)}-of-00003.safetensors" for i, k in enumerate(half)}
         for file in sorted(set(where.values())):
@@ -194,7 +204,7 @@ def write_model(folder, name, spec, seed):
         "do_center_crop": True, "do_convert_rgb": True, "do_normalize": True, "do_rescale": True, "do_resize": True,
         "image_mean": [0.48145466, 0.4578275, 0.40821073], "image_processor_type": "CLIPImageProcessor",
         "image_std": [0.26862954, 0.26130258, 0.27577711], "resample": 3, "rescale_factor": 0.00392156862745098,
-        "size": {"shortest_edge": spec["vision"]["image_size"]}}, indent=2) + "\n")
+        "size": {"shortest_edge": spec.get("resize", spec["vision"]["image_size"])}}, indent=2) + "\n")
 
 
 class Llava:
