@@ -6,8 +6,9 @@
  * milliseconds.
  *
  * Weights larger than memory are not packed: every pass reads them from the mapped files, as far as they are not in the
- * system's file cache still, and widens a piece of a matrix at a time. The results are the same bits. A run of many rows
- * takes a few percent longer, generating one token less than with packed float32 weights where the files hold 16 bits.
+ * system's file cache still, and widens a piece of a matrix at a time. The results are the same bits. A run of many
+ * rows takes a few percent longer, generating one token less than with packed float32 weights where the files hold 16
+ * bits.
  *
  *   fv_model *model;
  *   fv_error err;

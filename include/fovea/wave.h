@@ -122,8 +122,8 @@ fv_status fv_wave_check(fv_wave *wave, double percent, uint64_t seed, int64_t *c
 /* Greedy generation, after fv_wave_compute on a wave made with options.generate: up to max_new ids (0: the family's
  * limit) for each of the runs, which must have a readout; all runs decode together. A run that has reached the last
  * position of its stack ends there, as its count says (the last id needs no position of its own); others go on. ids is
- * malloc'ed; the end token is included when it was produced. The ids are those of recomputing every prefix from scratch,
- * logits bit for bit. */
+ * malloc'ed; the end token is included when it was produced. The ids are those of recomputing every prefix from
+ * scratch, logits bit for bit. */
 typedef struct fv_generation {
   int32_t *ids;
   int64_t count;

@@ -226,7 +226,8 @@ static void test_planted(void **state) {
         for (int again = 0; again < 2; again++) {
           OK(fv_heads_confirm(model, store, &p, NULL, &r, ERR));
           assert_int_equal(r.samples, N);
-          assert_true(r.clean.value == 1.0 && r.random.value == 1.0 && r.random.high == 1.0 && r.random.low > 0.8 && r.random.low < 0.81);
+          assert_true(r.clean.value == 1.0 && r.random.value == 1.0 && r.random.high == 1.0 && r.random.low > 0.8 &&
+                      r.random.low < 0.81);
           assert_true(zero ? r.circuit.value == 0.0 : r.circuit.value <= 0.5);
           assert_int_equal(r.sets, 20);
           assert_true(r.p == 1.0 / 21);
