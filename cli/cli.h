@@ -66,6 +66,9 @@ typedef struct cli_args {
   const char *table, *excluded, *corrected_prompts, *batches, *rule;
   int64_t count;
   bool gray, train, keep_black, svo_dup, corrupted;
+  /* run */
+  const char *db, *shard;
+  bool merge;
   /* verify, bench */
   const char *vectors;
   double tolerance;
@@ -94,7 +97,7 @@ typedef struct cli_command {
 
 extern const cli_command command_info, command_ask, command_tokens, command_trace, command_patch, command_attend,
     command_circuit, command_edit, command_verify, command_bench, command_data, command_report, command_export,
-    command_help;
+    command_run, command_help;
 const cli_command *command_at(int i); /* NULL behind the last */
 const cli_command *command_find(const char *name);
 
@@ -108,6 +111,8 @@ void roff_text(FILE *out, const char *text);
 
 /* session.c */
 fv_status session_open(cli_session *s);
+double session_seconds(void); /* of a clock that only goes forward */
+size_t session_free_memory(void);
 fv_status session_input(cli_session *s, const char *image, const char *question, const char *prompt, fv_input **out);
 /* Whether the options hold the picture and the text that this model's answer needs; FV_EUSAGE names what is missing. */
 fv_status session_check_input(cli_session *s);

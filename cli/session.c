@@ -62,7 +62,7 @@ static fv_status find_model(cli_session *s) {
 }
 
 /* Bytes that are free now. */
-static size_t free_memory(void) {
+size_t session_free_memory(void) {
   FILE *f = fopen("/proc/meminfo", "r");
   char line[256];
   unsigned long long kib = 0;
@@ -78,7 +78,7 @@ fv_status session_open(cli_session *s) {
     return fv_fail(&s->err, FV_EUNSUPPORTED, "--compute %s is not available in this build; float32 is", a->compute);
   if (a->threads > INT_MAX)
     return fv_fail(&s->err, FV_EUSAGE, "--threads %lld: that is too many", (long long)a->threads);
-  if (a->memory == 0) a->memory = free_memory() / 4 * 3;
+  if (a->memory == 0) a->memory = session_free_memory() / 4 * 3;
   fv_status st = find_model(s);
   fv_model_options o = {.threads = (int)a->threads, .memory = a->memory};
   if (!st) st = fv_model_open(s->path, &o, &s->model, &s->err);
@@ -160,7 +160,7 @@ fv_status session_input(cli_session *s, const char *image, const char *question,
   return fv_input_new(s->model, &o, out, &s->err);
 }
 
-static double now(void) {
+double session_seconds(void) {
   struct timespec t;
   clock_gettime(CLOCK_MONOTONIC, &t);
   return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
@@ -168,7 +168,7 @@ static double now(void) {
 
 static bool draw_progress(void *user, double done) {
   cli_progress *p = user;
-  double t = now();
+  double t = session_seconds();
   if (p->terminal && t - p->started > 0.5 && t - p->drawn > 0.2) {
     char line[160];
     fv_progress_format(line, sizeof line, done * p->total, p->total, t - p->started, p->what);
@@ -183,7 +183,7 @@ const fv_progress *progress_start(cli_progress *p, const char *what, double tota
   *p = (cli_progress){.progress = {draw_progress, p},
                       .what = what,
                       .total = total,
-                      .started = now(),
+                      .started = session_seconds(),
                       .terminal = isatty(STDERR_FILENO)};
   return &p->progress;
 }

@@ -19,6 +19,7 @@
 #include "fovea/statistics.h"
 #include "fovea/status.h"
 #include "fovea/store.h"
+#include "fovea/study.h"
 #include "fovea/table.h"
 #include "fovea/tensors.h"
 #include "fovea/trace.h"

@@ -17,6 +17,8 @@ typedef struct fv_input fv_input;
 /* How Pillow orders the two passes of a resize: it changed between releases, and with it some pixels. */
 typedef enum fv_pillow { FV_PILLOW_13, FV_PILLOW_12_2, FV_PILLOW_12 } fv_pillow;
 
+typedef struct fv_pictures fv_pictures;
+
 typedef struct fv_input_options {
   const char *image;          /* file, or NULL: only token stacks can be read */
   const char *question;       /* put into the family's template; NULL: none */
@@ -30,11 +32,23 @@ typedef struct fv_input_options {
   int64_t pad_rows; /* the question is filled up with [PAD] to so many rows, which all rows attend to; 0: none */
   const int64_t
       *mask; /* {r0, c0, r1, c1}: these image patches, ends included, are set to the mean colour; NULL: none */
+  const fv_pictures *pictures; /* decoded ahead; NULL: none. Decides about time only */
 } fv_input_options;
 
 void fv_input_defaults(fv_input_options *options);
 fv_status fv_input_new(const fv_model *model, const fv_input_options *options, fv_input **out, fv_error *err);
 void fv_input_free(fv_input *input);
+
+/* Pictures decoded and resized ahead, so that inputs made from the same files with the same options need not. Counted:
+ * what was added twice is there until it was dropped twice. Of the options only those of the picture count, without the
+ * mask. The pictures belong to their model. Threads: any may add, drop and make inputs at the same time; an input that
+ * is being made from a picture needs it until fv_input_new returns. */
+fv_status fv_pictures_new(const fv_model *model, fv_pictures **out, fv_error *err);
+void fv_pictures_free(fv_pictures *pictures);
+fv_status fv_pictures_add(fv_pictures *pictures, const fv_input_options *options, fv_error *err);
+void fv_pictures_drop(fv_pictures *pictures, const fv_input_options *options);
+/* SHA-256 of a picture's file; false when the picture is not there. */
+bool fv_pictures_sha256(const fv_pictures *pictures, const fv_input_options *options, char hex[65]);
 
 /* The number of rows that this input gives a stack, 0 when it gives it none (no picture, no text). */
 int64_t fv_input_rows(const fv_input *input, const char *stack);

@@ -26,13 +26,14 @@ extern "C" {
 typedef struct fv_store fv_store;
 
 typedef enum fv_store_mode {
-  FV_STORE_READ,  /* the file must exist; nothing is written, not even beside it where that can be avoided */
+  FV_STORE_READ,  /* the file must exist; nothing is changed, but what a killed writer left is taken back */
   FV_STORE_WRITE, /* the file must exist; older schemas are brought up to date; the lock is taken */
   FV_STORE_CREATE /* the same, and a file that does not exist is made */
 } fv_store_mode;
 
-/* FV_ENOTFOUND: no such file; FV_EFORMAT: not a database, or corrupt, or not of fovea; FV_EUNSUPPORTED: of a newer
- * fovea; FV_ECONFLICT: another process writes to it; FV_EIO: the folder is read-only, the disk is full, ... */
+/* FV_ENOTFOUND: no such file, or an empty one to read from; FV_EFORMAT: not a database, or corrupt, or not of fovea;
+ * FV_EUNSUPPORTED: of a newer fovea; FV_EIO: another process writes to it, the folder is read-only, the disk is full,
+ * ... */
 fv_status fv_store_open(const char *path, fv_store_mode mode, fv_store **out, fv_error *err);
 void fv_store_close(fv_store *store); /* NULL is harmless */
 const char *fv_store_path(const fv_store *store);
@@ -43,7 +44,7 @@ fv_status fv_store_manifest(const fv_store *store, const char *key, char **value
 fv_status fv_store_manifest_set(fv_store *store, const char *key, const char *value, fv_error *err);
 
 /* A sweep. Its name is unique; adding one that is there with the same kind and spec gives its id, with others it is
- * FV_ECONFLICT. */
+ * FV_EMISMATCH. */
 typedef struct fv_store_sweep {
   int64_t id; /* adding: 0 takes the next free one */
   const char *name;
@@ -89,7 +90,7 @@ typedef struct fv_store_result {
 
 /* Stores a sample and its results; one transaction. What is there under this id is replaced: the sample, and its
  * results in the sweeps that are named (a result without a table only removes). A name that another id has is
- * FV_ECONFLICT. */
+ * FV_EMISMATCH. */
 fv_status fv_store_put(fv_store *store, const fv_store_sample *sample, const fv_store_result *results, size_t nresults,
                        fv_error *err);
 /* Whether the sample with this id is stored, whatever its status. */

@@ -24,13 +24,19 @@ static void mask_pixels(float *pixels, const fv_step *s, const int64_t *mask) {
         pixels[(c * s->image + y) * s->image + x] = 0.0f;
 }
 
-static fv_status load_picture(fv_input *in, const fv_input_options *o, fv_error *err) {
+static fv_status copy_picture(fv_input *in, const fv_input *ready, const fv_step *s, fv_error *err) {
+  size_t n = (size_t)(s->channels * s->image * s->image);
+  memcpy(in->image_sha256, ready->image_sha256, sizeof in->image_sha256);
+  if (!(in->pixels = fv_alloc_aligned(n, sizeof *in->pixels)))
+    return fv_fail(err, FV_ENOMEM, "no memory for the picture");
+  memcpy(in->pixels, ready->pixels, n * sizeof *in->pixels);
+  return fv_image_copy(&ready->picture, &in->picture, err);
+}
+
+static fv_status decode_picture(fv_input *in, const fv_input_options *o, const fv_step *s, fv_error *err) {
   const fv_model *m = in->model;
-  if (m->plan->pixels < 0) return fv_fail(err, FV_EUSAGE, "%s: a %s model reads no picture", m->path, m->family->name);
-  const fv_step *s = &m->plan->steps[m->plan->pixels];
-  fv_status st = check_mask(o, s->image / s->patch, err);
   fv_image picture = {0};
-  if (!st) st = fv_image_load(o->image, o->exif, &picture, err);
+  fv_status st = fv_image_load(o->image, o->exif, &picture, err);
   if (!st) st = fv_sha256_file(o->image, in->image_sha256, err);
   if (!st && o->gray) fv_image_gray(&picture);
   if (!st && o->blur != 0) st = fv_image_blur(&picture, o->blur, err);
@@ -49,8 +55,18 @@ static fv_status load_picture(fv_input *in, const fv_input_options *o, fv_error 
   if (!st && !(in->pixels = fv_alloc_aligned((size_t)(s->channels * w * h), sizeof *in->pixels)))
     st = fv_fail(err, FV_ENOMEM, "no memory for the picture");
   if (!st) st = fv_preprocess_run(&p, &picture, in->pixels, &in->picture, err);
-  if (!st && o->mask) mask_pixels(in->pixels, s, o->mask);
   fv_image_release(&picture);
+  return st;
+}
+
+static fv_status load_picture(fv_input *in, const fv_input_options *o, fv_error *err) {
+  const fv_model *m = in->model;
+  if (m->plan->pixels < 0) return fv_fail(err, FV_EUSAGE, "%s: a %s model reads no picture", m->path, m->family->name);
+  const fv_step *s = &m->plan->steps[m->plan->pixels];
+  const fv_input *ready = o->pictures ? fv_pictures_find(o->pictures, o) : NULL;
+  fv_status st = check_mask(o, s->image / s->patch, err);
+  if (!st) st = ready ? copy_picture(in, ready, s, err) : decode_picture(in, o, s, err);
+  if (!st && o->mask) mask_pixels(in->pixels, s, o->mask);
   return st;
 }
 

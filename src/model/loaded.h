@@ -83,6 +83,9 @@ struct fv_input {
   char image_sha256[65];
 };
 
+/* The input that holds a picture decoded ahead, before the mask; NULL: there is none. */
+const fv_input *fv_pictures_find(const fv_pictures *pictures, const fv_input_options *options);
+
 /* FV_EUSAGE unless the text, which `what` names, is UTF-8 without control characters: it will be shown in messages. */
 fv_status fv_check_text(const char *what, const char *text, fv_error *err);
 /* How many of n bytes of valid UTF-8 to show in a message: whole characters, and not more than say what is meant. */

@@ -56,7 +56,7 @@ fv_status fv_store_failed(const fv_store *s, int rc, fv_error *err) {
     case SQLITE_CANTOPEN: return cannot_open(s, err);
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
-      return fv_fail(err, FV_ECONFLICT, "%s: another program holds the database; close it and try again", s->path);
+      return fv_fail(err, FV_EIO, "%s: another program holds the database; close it and try again", s->path);
     case SQLITE_NOMEM: return fv_fail(err, FV_ENOMEM, "%s: no memory for the database", s->path);
     case SQLITE_IOERR:
       return fv_fail(err, FV_EIO, "%s: reading or writing failed: %s", s->path, system ? strerror(system) : said);
@@ -140,7 +140,8 @@ float fv_store_number(sqlite3_stmt *q, int column) {
 /* ---- opening ---- */
 
 static const char settings[] =
-    "PRAGMA foreign_keys=ON; PRAGMA trusted_schema=OFF; PRAGMA cell_size_check=ON; PRAGMA mmap_size=0;";
+    "PRAGMA foreign_keys=ON; PRAGMA trusted_schema=OFF; PRAGMA cell_size_check=ON; PRAGMA mmap_size=0;"
+    "PRAGMA temp_store=MEMORY;";
 
 fv_status fv_store_migrate(fv_store *s, const char *const *scripts, int n, fv_error *err) {
   int64_t version;
@@ -167,7 +168,7 @@ static fv_status check_kind(fv_store *s, bool *empty, fv_error *err) {
   if (st) return st;
   *empty = application == 0 && version == 0 && tables == 0;
   if (*empty && s->mode == FV_STORE_READ)
-    return fv_fail(err, FV_EFORMAT, "%s: the database is empty; `fovea run` fills one", s->path);
+    return fv_fail(err, FV_ENOTFOUND, "%s: the database is empty; `fovea run` fills one", s->path);
   if (!*empty && application != FV_STORE_APPLICATION)
     return fv_fail(err, FV_EFORMAT,
                    "%s: is a database of another program, not one of fovea's studies; name another file", s->path);
@@ -193,11 +194,12 @@ static fv_status check_damage(fv_store *s, fv_error *err) {
   return st;
 }
 
-/* In a folder that cannot be written, a database in WAL mode can only be read when SQLite knows that nobody writes. */
+/* In a folder that cannot be written, a database in WAL mode can only be read when SQLite knows that nobody writes.
+ * Readers open for writing where they may, because what a killed writer has left must be taken back before reading. */
 static fv_status open_file(fv_store *s, bool immutable, fv_error *err) {
-  int flags = s->mode == FV_STORE_READ    ? SQLITE_OPEN_READONLY
-              : s->mode == FV_STORE_WRITE ? SQLITE_OPEN_READWRITE
-                                          : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
+  int flags = immutable                    ? SQLITE_OPEN_READONLY
+              : s->mode == FV_STORE_CREATE ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE
+                                           : SQLITE_OPEN_READWRITE;
   char *uri = NULL;
   if (immutable) {
     char *escaped = malloc(3 * strlen(s->path) + 1), *to = escaped;
@@ -216,7 +218,8 @@ static fv_status open_file(fv_store *s, bool immutable, fv_error *err) {
   if (rc) return fv_store_failed(s, rc, err);
   sqlite3_extended_result_codes(s->db, 1);
   sqlite3_busy_timeout(s->db, 10000);
-  return fv_store_exec(s, settings, err);
+  fv_status st = fv_store_exec(s, settings, err);
+  return st || s->mode != FV_STORE_READ ? st : fv_store_exec(s, "PRAGMA query_only=ON", err);
 }
 
 static fv_status open_to_read(fv_store *s, fv_error *err) {
@@ -264,6 +267,11 @@ fv_status fv_store_open(const char *path, fv_store_mode mode, fv_store **out, fv
 
 void fv_store_close(fv_store *s) {
   if (!s) return;
+  /* A database that nobody writes to is one file, which can be read anywhere. Not while others read; then it stays. */
+  if (s->db && s->mode != FV_STORE_READ && s->lock >= 0) {
+    sqlite3_busy_timeout(s->db, 0);
+    (void)sqlite3_exec(s->db, "PRAGMA journal_mode=DELETE", NULL, NULL, NULL);
+  }
   sqlite3_close(s->db);
   fv_store_unlock(s);
   free(s->path), free(s);

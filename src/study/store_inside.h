@@ -3,12 +3,14 @@
  * Statements are prepared where they are used and finalized there. Every failure of SQLite becomes a sentence that
  * names the file and says what to do (fv_store_failed). Connections are made by store.c alone, which sets:
  *
- *   journal_mode=WAL     readers (Datasette, a report) go on while a study writes; a commit is one append
+ *   journal_mode=WAL     readers (Datasette, a report) go on while a study writes; a commit is one append. Closing sets
+ *                        DELETE again, so that a finished database is one file that read-only folders may hold, too
  *   synchronous=FULL     a commit survives a power cut, which with WAL costs one sync per sample, in the writer
  *   foreign_keys=ON      a cell without its base is a bug that should show at once
  *   trusted_schema=OFF   a file from somewhere else runs no functions when it is opened
  *   cell_size_check=ON   damage is found where it is read
  *   mmap_size=0          an I/O error is an error, not a signal
+ *   temp_store=MEMORY    merging writes nothing to a disk that may be full
  *   busy_timeout         10 s, for the moments in which a reader's checkpoint holds the file
  */
 #ifndef FOVEA_STUDY_STORE_INSIDE_H
@@ -36,7 +38,7 @@ extern const char *const fv_store_scripts[FV_STORE_VERSION];
 /* Runs scripts[user_version] up to scripts[n - 1], each in its transaction with the new user_version. */
 fv_status fv_store_migrate(fv_store *store, const char *const *scripts, int n, fv_error *err);
 
-/* The lock of the one writer: FV_ECONFLICT names its process. */
+/* The lock of the one writer: FV_EIO names its process. */
 fv_status fv_store_lock(fv_store *store, fv_error *err);
 void fv_store_unlock(fv_store *store);
 

@@ -20,7 +20,7 @@ static fv_status taken(const fv_store *s, int fd, fv_error *err) {
   ssize_t n = pread(fd, who, sizeof who - 1, 0);
   who[n > 0 ? n : 0] = '\0';
   who[strcspn(who, "\n")] = '\0';
-  return fv_fail(err, FV_ECONFLICT, "%s: another process is writing to it%s%s; wait for it, or name another database",
+  return fv_fail(err, FV_EIO, "%s: another process is writing to it%s%s; wait for it, or name another database",
                  s->path, who[0] ? ": " : "", who);
 }
 

@@ -20,7 +20,7 @@ fv_status fv_store_manifest_set(fv_store *s, const char *key, const char *value,
 
 static fv_status same_sweep(const fv_store *s, sqlite3_stmt *q, const fv_store_sweep *sweep, fv_error *err) {
   if (strcmp(fv_store_text(q, 1), sweep->kind) == 0 && strcmp(fv_store_text(q, 2), sweep->spec) == 0) return FV_OK;
-  return fv_fail(err, FV_ECONFLICT, "%s: has a sweep \"%s\" with other settings: %s %s, not %s %s", s->path,
+  return fv_fail(err, FV_EMISMATCH, "%s: has a sweep \"%s\" with other settings: %s %s, not %s %s", s->path,
                  sweep->name, fv_store_text(q, 1), fv_store_text(q, 2), sweep->kind, sweep->spec);
 }
 
@@ -250,7 +250,7 @@ static fv_status check_name(const fv_store *s, const fv_store_sample *x, fv_erro
   sqlite3_bind_int64(q, 2, x->id);
   st = fv_store_next(s, q, &more, err);
   if (!st && more)
-    st = fv_fail(err, FV_ECONFLICT, "%s: has another sample named \"%s\"; names must be unique", s->path, x->name);
+    st = fv_fail(err, FV_EMISMATCH, "%s: has another sample named \"%s\"; names must be unique", s->path, x->name);
   sqlite3_finalize(q);
   return st;
 }

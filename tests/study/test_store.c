@@ -184,10 +184,10 @@ static void test_names_and_sweeps(void **state) {
   put(s, 1);
   fv_store_sample x = sample_of(1, name);
   x.id = 2;
-  FAILS(FV_ECONFLICT, "sample 1", fv_store_put(s, &x, NULL, 0, &e));
+  FAILS(FV_EMISMATCH, "sample 1", fv_store_put(s, &x, NULL, 0, &e));
   OK(fv_store_sweep_add(s, &(fv_store_sweep){0, "heads", "patch", "{\"site\":\"x\"}"}, &id, &e));
   assert_int_equal(id, 1);
-  FAILS(FV_ECONFLICT, "heads", fv_store_sweep_add(s, &(fv_store_sweep){0, "heads", "patch", "{}"}, &id, &e));
+  FAILS(FV_EMISMATCH, "heads", fv_store_sweep_add(s, &(fv_store_sweep){0, "heads", "patch", "{}"}, &id, &e));
   OK(fv_store_sweep_add(s, &(fv_store_sweep){0, "mine", "trace", "{}"}, &id, &e));
   assert_int_equal(id, FV_STORE_OWN_SWEEPS + 1);
   OK(fv_store_manifest_set(s, "model", "a \"model\"", &e));
@@ -229,7 +229,7 @@ static void test_other_files(void **state) {
   FAILS(FV_EUNSUPPORTED, "newer", fv_store_open(at("c.db"), FV_STORE_READ, &s, &e));
   FAILS(FV_EUNSUPPORTED, "schema 99", fv_store_open(at("c.db"), FV_STORE_WRITE, &s, &e));
   file_write(at("d.db"), "", 0); /* as a crash at the very beginning leaves it */
-  FAILS(FV_EFORMAT, "empty", fv_store_open(at("d.db"), FV_STORE_READ, &s, &e));
+  FAILS(FV_ENOTFOUND, "empty", fv_store_open(at("d.db"), FV_STORE_READ, &s, &e));
   s = create(at("d.db"));
   put(s, 1);
   fv_store_close(s);
@@ -297,7 +297,7 @@ static void test_second_writer(void **state) {
   put(s, 1);
   char process[32];
   snprintf(process, sizeof process, "process %ld", (long)getpid());
-  FAILS(FV_ECONFLICT, process, fv_store_open(at("a.db"), FV_STORE_WRITE, &other, &e));
+  FAILS(FV_EIO, process, fv_store_open(at("a.db"), FV_STORE_WRITE, &other, &e));
   OK(fv_store_open(at("a.db"), FV_STORE_READ, &other, &e)); /* readers are welcome, and hold nobody up */
   fv_store_counts n;
   OK(fv_store_count(other, &n, &e));

@@ -1,0 +1,88 @@
+/* Studies: samples x sweeps from a study file, computed sample by sample into a database.
+ *
+ * fv_study_load reads and checks everything that can be checked without the model: every error names file, line and
+ * column. fv_study_check does the rest with the model. fv_study_run computes the samples that the database does not
+ * hold yet, so that a study goes on wherever it was stopped, and ends with the same bits (fv_store_digest): each
+ * sample starts from a seed made of the study's seed and its name, whatever the order, the shard and the threads.
+ * While a sample computes, a thread decodes the next ones' pictures and another one writes the last ones' rows.
+ *
+ * A sample that cannot be used (an unreadable picture, two answers with the same first token, a corrupted text with
+ * another number of rows) is stored as excluded with the reason; only a study without a usable sample fails.
+ *
+ * Shard I of N computes the samples whose place in the table is I - 1 modulo N into a database of its own;
+ * fv_study_merge puts such databases together. The file's keys are in docs/studies.md.
+ *
+ * Ownership: the study owns its texts. Threads: a study belongs to one thread at a time.
+ */
+#ifndef FOVEA_STUDY_H
+#define FOVEA_STUDY_H
+
+#include "fovea/store.h"
+#include "fovea/wave.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct fv_study fv_study;
+
+fv_status fv_study_load(const char *path, fv_study **out, fv_error *err);
+void fv_study_free(fv_study *study); /* NULL is harmless */
+
+/* What the file says. The model is a path or a name, as it was written; the database is relative to the file's folder
+ * there and a path that can be opened here. */
+const char *fv_study_name(const fv_study *study);
+const char *fv_study_model(const fv_study *study);
+const char *fv_study_db(const fv_study *study);
+const char *fv_study_folder(const fv_study *study);
+int64_t fv_study_threads(const fv_study *study); /* 0: not said */
+size_t fv_study_memory(const fv_study *study);   /* 0: not said */
+int64_t fv_study_samples(const fv_study *study);
+
+typedef struct fv_study_options {
+  const char *db;        /* instead of the study's; NULL: that one */
+  int64_t shard, shards; /* shard 1..shards of the samples; shards 0: all of them */
+  size_t memory;         /* bytes for activations, 0: no limit */
+  fv_progress progress;  /* share of this call's samples that is done; fn may be NULL */
+} fv_study_options;
+
+/* Every address, corruption, list of heads, rows and layers against the model. */
+fv_status fv_study_check(const fv_study *study, const fv_model *model, fv_error *err);
+
+/* What fv_study_run would do now. Costs are those of a few samples, times their number. */
+typedef struct fv_study_cost {
+  int64_t samples, stored; /* of this shard; those that the database has */
+  int64_t cells;           /* rows of the long table still to come */
+  double bytes;            /* of the database for them */
+  fv_cost cost;            /* of the samples still to come */
+} fv_study_cost;
+fv_status fv_study_plan(const fv_study *study, const fv_model *model, const fv_study_options *options,
+                        fv_study_cost *out, fv_error *err);
+
+typedef struct fv_study_result {
+  int64_t samples, stored; /* of this shard; those that the database had at the beginning */
+  int64_t done, excluded;  /* by this call */
+  int64_t runs;            /* of the model, by this call */
+  char reason[256];        /* of the first sample excluded by this call, with its name; "" */
+  char note[512];          /* something that the user should know; "" */
+  double seconds;          /* of this call */
+  double waited, writing;  /* of these: for pictures or the writer; and the writer's own, beside the others */
+} fv_study_result;
+
+/* Computes what is missing. FV_ECANCELLED: stopped by `progress`; what was finished is stored. FV_EMISMATCH: the
+ * database holds another study, whose differences are named; FV_EFORMAT: no sample can be used. */
+fv_status fv_study_run(const fv_study *study, const fv_model *model, const fv_study_options *options,
+                       fv_study_result *result, fv_error *err);
+
+/* "DB.shard-I-of-N", malloc'ed; NULL: no memory. */
+char *fv_study_shard_path(const char *db, int64_t shard, int64_t shards);
+/* The shards that lie beside a database. Release each and the list with free(). */
+fv_status fv_study_shards_found(const char *db, char ***paths, size_t *count, fv_error *err);
+/* Adds what the databases hold to `db`, which is made when there is none; samples that it has are left alone. They
+ * must be of the same study and the same model (FV_EMISMATCH). Each is added in one transaction. */
+fv_status fv_study_merge(const char *db, const char *const *from, size_t count, fv_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

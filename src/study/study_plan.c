@@ -1,0 +1,202 @@
+/* Checking a study against its model, and saying what running it would cost. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "experiment/corruption.h"
+#include "study/nearest.h"
+#include "study/store_inside.h"
+#include "study/study_inside.h"
+
+/* Bytes of the database per row of the long table, indices and all; measured on studies of both kinds. */
+enum { CELL_BYTES = 80, SAMPLE_BYTES = 2048, PROBES = 4 };
+
+/* ---- addresses ---- */
+
+/* "text_encoder.3.cross.z" without its layer: what is usually mistyped is the stack or the site. */
+static void without_layer(const char *address, char out[96]) {
+  size_t n = 0;
+  for (const char *c = address; *c && n < 90; c++) {
+    if (strchr("#@:", *c)) break;
+    if (*c == '.' && (c[1] == '*' || c[1] == '-' || (c[1] >= '0' && c[1] <= '9'))) {
+      out[n++] = '.', out[n++] = '*';
+      c += 1 + strspn(c + 1, "*-,0123456789") - 1;
+    } else {
+      out[n++] = *c;
+    }
+  }
+  out[n] = '\0';
+}
+
+/* Puts the nearest address before the end of an error about `address`. */
+static void suggest(const fv_model *model, const char *address, fv_error *err) {
+  char typed[96], best[96] = "";
+  size_t least = strlen(address) / 3 + 1;
+  without_layer(address, typed);
+  for (size_t i = 0; i < fv_model_sites(model); i++) {
+    fv_site_info info;
+    char form[96];
+    if (fv_model_site(model, i, &info, NULL, 0, NULL)) return;
+    without_layer(info.address, form);
+    size_t d = fv_edit_distance(typed, form);
+    if (d > 0 && d < least) least = d, memcpy(best, form, sizeof best);
+  }
+  size_t used = err ? strlen(err->text) : 0;
+  if (best[0] && used) snprintf(err->text + used, sizeof err->text - used, "; did you mean %s?", best);
+}
+
+static fv_status check_address(const fv_study *s, const fv_model *model, const yaml_node_t *at, const char *address,
+                               fv_error *err) {
+  char name[256];
+  const char *tool;
+  fv_error own = {0};
+  if (fv_address_canonical(model, address, name, sizeof name, &tool, &own) == FV_OK) return FV_OK;
+  suggest(model, address, &own);
+  return fv_yaml_fail(s->yaml, at, err, "%s", own.text);
+}
+
+/* image and question are the sample's own; everything else is a corruption as it is typed. */
+static fv_status check_corruption(const fv_study *s, const fv_model *model, const yaml_node_t *at, const char *text,
+                                  fv_error *err) {
+  static const char *const words[] = {"image", "question", "gray"};
+  if (strcmp(text, "image") == 0 || strcmp(text, "question") == 0) return FV_OK;
+  fv_corruption c = {0};
+  fv_input_options none;
+  fv_error own = {0};
+  fv_input_defaults(&none);
+  none.question = "";
+  fv_status st = fv_corruption_parse(text, &none, &c, &own);
+  const char *address = strchr(text, '@'), *near = fv_nearest(text, words, 3);
+  if (st && !address && near)
+    st = fv_yaml_fail(s->yaml, at, err, "\"%s\" is no corruption; did you mean %s?", text, near);
+  else if (st)
+    st = fv_yaml_fail(s->yaml, at, err, "%s; or image or question for the sample's own", own.text);
+  else if (c.edit && address)
+    st = check_address(s, model, at, address + 1, err);
+  fv_corruption_release(&c);
+  return st;
+}
+
+/* Whether this sample has what every sweep needs, so that a failure of its cost is the study's fault. */
+static bool is_sound(const fv_study *s, const fv_model *model, const fv_sweep *w, size_t i) {
+  fv_sample_options o;
+  fv_input *clean = NULL, *other = NULL;
+  int32_t a = -1, b = -2;
+  bool good = fv_sample_options_make(s, w, i, &o, NULL) == FV_OK && !o.missing;
+  good = good && fv_input_new(model, &o.input, &clean, NULL) == FV_OK;
+  for (size_t k = 0; good && k < o.corrupt.count; k++) {
+    fv_corruption c = {0};
+    good = fv_corruption_parse(o.corrupt.items[k], &o.input, &c, NULL) == FV_OK;
+    if (good && !c.edit) good = fv_input_new(model, &c.input, &other, NULL) == FV_OK;
+    for (int t = 0; good && other && t < fv_model_stacks(model); t++) {
+      const char *stack = fv_model_stack(model, t).name;
+      good = w->pad_attended || fv_input_rows(clean, stack) == fv_input_rows(other, stack);
+    }
+    fv_input_free(other), other = NULL;
+    fv_corruption_release(&c);
+  }
+  if (good && o.correct) good = fv_input_answer_id(clean, o.correct, &a, NULL) == FV_OK;
+  if (good && o.incorrect) good = fv_input_answer_id(clean, o.incorrect, &b, NULL) == FV_OK && a != b;
+  fv_input_free(clean);
+  fv_sample_options_release(&o);
+  return good;
+}
+
+/* Which key of a sweep the refusal of a sound sample is about: an address that this input does not have, or else the
+ * sweep as a whole. */
+static const yaml_node_t *culprit(const fv_study *s, const fv_model *model, const fv_sweep *w, const yaml_node_t *sites,
+                                  size_t i) {
+  fv_sample_options o;
+  fv_input *clean = NULL;
+  const yaml_node_t *at = w->at;
+  fv_status st = fv_sample_options_make(s, w, i, &o, NULL);
+  if (!st) st = fv_input_new(model, &o.input, &clean, NULL);
+  for (size_t k = 0; !st && k < w->site.count && at == w->at; k++) {
+    fv_selection *list;
+    size_t n;
+    if (fv_address_resolve(model, clean, w->site.items[k], &list, &n, NULL)) {
+      at = fv_yaml_item(s->yaml, sites, k);
+      break;
+    }
+    for (size_t x = 0; x < n; x++) fv_selection_release(&list[x]);
+    free(list);
+  }
+  fv_input_free(clean);
+  fv_sample_options_release(&o);
+  return at;
+}
+
+static fv_status check_sweep(const fv_study *s, const fv_model *model, const fv_sweep *w, fv_error *err) {
+  const yaml_node_t *sites = fv_yaml_get(s->yaml, w->at, "site"), *corrupt = fv_yaml_get(s->yaml, w->at, "corrupt");
+  if (sites == w->at) sites = fv_yaml_get(s->yaml, w->at, "restore");
+  fv_status st = FV_OK;
+  for (size_t i = 0; i < w->site.count && !st; i++)
+    st = check_address(s, model, fv_yaml_item(s->yaml, sites, i), w->site.items[i], err);
+  for (size_t i = 0; i < w->corrupt.count && !st; i++)
+    st = check_corruption(s, model, fv_yaml_item(s->yaml, corrupt, i), w->corrupt.items[i], err);
+  for (size_t i = 0, tried = 0; i < s->pairs.count && tried < 8 && !st; i++, tried++) {
+    fv_cost cost;
+    if (!is_sound(s, model, w, i)) continue;
+    st = fv_sweep_cost(s, model, w, i, s->memory, &cost, err);
+    if (!st) break;
+    fv_fail_prefix(err, st, "sweep \"%s\", sample \"%s\"", w->name, s->pairs.list[i].sample);
+    return fv_yaml_fail_at(s->yaml, culprit(s, model, w, sites, i), err);
+  }
+  return st;
+}
+
+fv_status fv_study_check(const fv_study *s, const fv_model *model, fv_error *err) {
+  fv_status st = FV_OK;
+  for (size_t i = 0; i < s->nsweeps && !st; i++) st = check_sweep(s, model, &s->sweeps[i], err);
+  return st;
+}
+
+/* ---- cost ---- */
+
+static void add_cost(fv_cost *sum, const fv_cost *one, int64_t times) {
+  sum->runs += one->runs * times, sum->parts += one->parts * times, sum->rows += one->rows * times;
+  sum->flops += one->flops * (double)times, sum->full_flops += one->full_flops * (double)times;
+  if (one->memory > sum->memory) sum->memory = one->memory;
+  if (one->weights > sum->weights) sum->weights = one->weights;
+}
+
+static fv_status probe(const fv_study *s, const fv_model *model, size_t i, size_t memory, fv_cost *sum, fv_error *err) {
+  fv_status st = FV_OK;
+  *sum = (fv_cost){0};
+  for (size_t k = 0; k < s->nsweeps && !st; k++) {
+    fv_cost one;
+    st = fv_sweep_cost(s, model, &s->sweeps[k], i, memory, &one, err);
+    if (!st) add_cost(sum, &one, 1);
+  }
+  return st;
+}
+
+fv_status fv_study_plan(const fv_study *s, const fv_model *model, const fv_study_options *o, fv_study_cost *out,
+                        fv_error *err) {
+  int64_t mine = 0, stored = 0, probes = 0;
+  bool *todo = fv_alloc(s->pairs.count, sizeof *todo);
+  *out = (fv_study_cost){0};
+  if (!todo) return fv_fail(err, FV_ENOMEM, "no memory");
+  fv_status st = fv_study_todo(s, o, todo, &mine, &stored, err);
+  out->samples = mine, out->stored = stored;
+  fv_cost sum = {0}, one;
+  int64_t left = mine - stored, every = left > PROBES ? left / PROBES : 1, seen = 0;
+  for (size_t i = 0; i < s->pairs.count && !st && probes < PROBES; i++) {
+    if (!todo[i] || seen++ % every != 0) continue;
+    fv_error own = {0};
+    fv_status fails = probe(s, model, i, o->memory, &one, &own);
+    if (fails && !fv_study_excludes(fails)) st = fv_fail(err, fails, "%s", own.text);
+    if (!fails) add_cost(&sum, &one, 1), probes++;
+  }
+  free(todo);
+  if (st || probes == 0) return st;
+  out->cost = (fv_cost){.memory = sum.memory, .weights = sum.weights};
+  double share = (double)left / (double)probes;
+  out->cost.runs = (int64_t)((double)sum.runs * share), out->cost.parts = (int64_t)((double)sum.parts * share);
+  out->cost.rows = (int64_t)((double)sum.rows * share);
+  out->cost.flops = sum.flops * share, out->cost.full_flops = sum.full_flops * share;
+  out->cells = out->cost.runs;
+  out->bytes = (double)out->cells * CELL_BYTES + (double)left * SAMPLE_BYTES;
+  return FV_OK;
+}

@@ -1,0 +1,519 @@
+/* fovea run: studies that are stopped, killed, divided, changed or full of mistakes end with the same results or with
+ * one clear sentence. */
+#include <signal.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cli/cli_tests.h"
+
+static char *folder;
+static program_options here;
+
+static const char study[] =
+    "model: " MODEL
+    "\n"
+    "seed: 5\n"
+    "samples: table.csv\n"
+    "sweeps:\n"
+    "  - {name: noise, kind: trace, draws: 3}\n"
+    "  - {name: heads, kind: patch, site: 'text_encoder.*.cross.z', heads: each, corrupt: image}\n"
+    "  - {name: control, kind: patch, site: 'text_encoder.*.cross.z', corrupt: image, answers: shuffled}\n"
+    "output: {db: out.db}\n";
+
+static char *at(const char *name) {
+  static char paths[4][512];
+  static int next;
+  char *path = paths[next++ % 4];
+  snprintf(path, sizeof paths[0], "%s/%s", folder, name);
+  return path;
+}
+
+static void write_text(const char *name, const char *text) { file_write(at(name), text, strlen(text)); }
+
+static void write_table(int samples) {
+  static const char *const colors[] = {"red", "blue", "white", "black"};
+  char text[8192] = "sample,image,corrupt_image,question,correct,incorrect\n";
+  for (int i = 0; i < samples; i++)
+    snprintf(text + strlen(text), sizeof text - strlen(text), "s%d,%s,%s,what color is the %s?,%s,%s\n", i,
+             i == 3  ? "broken.png"
+             : i % 2 ? "a.png"
+                     : "b.png",
+             i % 2 ? "b.png" : "a.png", i % 3 ? "shirt" : "dog", colors[i % 4],
+             i == 4 ? colors[i % 4] : colors[(i + 1) % 4]);
+  write_text("table.csv", text);
+}
+
+static int begin(void **state) {
+  (void)state;
+  size_t n;
+  folder = folder_make();
+  here = (program_options){.folder = folder};
+  for (int i = 0; i < 2; i++) {
+    char *bytes = file_text(i ? MODEL "/vectors/image1.png" : MODEL "/vectors/image0.png", &n);
+    file_write(at(i ? "b.png" : "a.png"), bytes, n);
+    free(bytes);
+  }
+  write_text("broken.png", "not a picture");
+  write_text("s.yaml", study);
+  write_table(10);
+  return 0;
+}
+static int end(void **state) {
+  (void)state;
+  folder_remove(folder);
+  return 0;
+}
+
+static json_t *run_json(const char *line) {
+  program_result r = expect_with(&here, 0, line);
+  json_error_t detail;
+  json_t *j = json_loadb(r.out, r.nout, 0, &detail);
+  if (!j) fail_msg("%s\nis not JSON: %s\n%s", line, detail.text, r.out);
+  program_release(&r);
+  return j;
+}
+
+static json_int_t whole(const json_t *j, const char *key) { return json_integer_value(json_object_get(j, key)); }
+
+/* Runs and compares the digest with the undisturbed run's; returns how many runs of the model it took. */
+static json_int_t same_as(const char *digest, const char *line) {
+  json_t *j = run_json(line);
+  const char *found = json_string_value(json_object_get(j, "digest"));
+  if (strcmp(found, digest) != 0) fail_msg("%s\nends with %s, expected %s", line, found, digest);
+  json_int_t runs = whole(j, "runs");
+  json_decref(j);
+  return runs;
+}
+
+/* The undisturbed run. */
+static json_int_t undisturbed(char digest[65], double *seconds) {
+  struct timespec a, b;
+  clock_gettime(CLOCK_MONOTONIC, &a);
+  json_t *j = run_json("fovea run s.yaml --db whole.db --json");
+  clock_gettime(CLOCK_MONOTONIC, &b);
+  if (seconds) *seconds = (double)(b.tv_sec - a.tv_sec) + (double)(b.tv_nsec - a.tv_nsec) * 1e-9;
+  snprintf(digest, 65, "%s", json_string_value(json_object_get(j, "digest")));
+  json_int_t runs = whole(j, "runs");
+  json_decref(j);
+  return runs;
+}
+
+static void test_results(void **state) {
+  (void)state;
+  json_t *j = run_json("fovea run s.yaml --json");
+  assert_int_equal(whole(j, "samples"), 10);
+  assert_int_equal(whole(j, "done"), 8);
+  assert_int_equal(whole(j, "excluded"), 2);
+  /* noise: 3 draws x 2 layers x (8 + 1) rows; heads: 2 layers x 5 heads x 8 rows; control: 2 layers x 8 rows, but for
+   * the one sample that gets the pair of answers that cannot be told apart. */
+  assert_int_equal(whole(j, "rows"), 8 * (54 + 80) + 7 * 16);
+  json_decref(j);
+  assert_int_equal(access(at("out.db-wal"), F_OK), -1); /* one file is left */
+  program_result r = expect_with(&here, 0, "fovea run s.yaml");
+  assert_non_null(strstr(r.out, "10 of 10: 8 done, 2 excluded"));
+  program_release(&r);
+}
+
+/* The numbers are those of the commands. */
+static void test_as_the_commands(void **state) {
+  (void)state;
+  char digest[65];
+  undisturbed(digest, NULL);
+  write_table(2);
+  write_text("one.yaml", "model: " MODEL
+                         "\nsamples: table.csv\nsweeps:\n"
+                         "  - {kind: patch, site: 'text_encoder.*.cross.z', heads: each, corrupt: image}\n");
+  json_t *j = run_json("fovea run one.yaml --json");
+  assert_int_equal(whole(j, "done"), 2);
+  json_decref(j);
+}
+
+static void test_dry_run(void **state) {
+  (void)state;
+  write_table(3);
+  json_t *said = run_json("fovea run s.yaml --dry-run --json");
+  assert_int_equal(access(at("out.db"), F_OK), -1);
+  json_t *done = run_json("fovea run s.yaml --json");
+  assert_int_equal(whole(said, "samples"), 3);
+  assert_int_equal(whole(said, "runs"), whole(done, "runs"));
+  double bytes = json_number_value(json_object_get(said, "bytes")),
+         really = json_number_value(json_object_get(done, "bytes"));
+  if (bytes < really / 3 || bytes > really * 3) fail_msg("%g bytes predicted, %g used", bytes, really);
+  json_decref(said), json_decref(done);
+  said = run_json("fovea run s.yaml --dry-run --json");
+  assert_int_equal(whole(said, "stored"), 3);
+  assert_int_equal(whole(said, "runs"), 0);
+  json_decref(said);
+}
+
+/* ---- stopping ---- */
+
+static void test_interrupt(void **state) {
+  (void)state;
+  char digest[65];
+  double seconds;
+  json_int_t all = undisturbed(digest, &seconds), computed = 0;
+  int stopped = 0;
+  for (int i = 1; i <= 6; i++) {
+    program_options o = here;
+    o.interrupt_after = (int)(seconds * 1000.0 * i / 7) + 1;
+    program_result r;
+    program_run(&o, &r, "fovea run s.yaml --json", vars);
+    if (r.status == 1) {
+      stopped++;
+      assert_non_null(strstr(r.err, "run the same again to go on"));
+      assert_int_equal(r.nout, 0);
+    } else {
+      assert_int_equal(r.status, 0);
+    }
+    program_release(&r);
+    computed += same_as(digest, "fovea run s.yaml --json") <= all;
+    unlink(at("out.db"));
+  }
+  assert_true(stopped >= 2);
+  assert_int_equal(computed, 6);
+}
+
+/* Starts the program, kills it after some seconds, and says whether that came in time. */
+static bool killed_after(double seconds, char *const words[]) {
+  char program[512];
+  snprintf(program, sizeof program, "%s/%s", FV_BINARY_DIR, words[0]);
+  pid_t pid = fork();
+  if (pid == 0) {
+    if (chdir(folder) != 0 || !freopen("/dev/null", "w", stdout) || !freopen("/dev/null", "w", stderr)) _exit(126);
+    setpgid(0, 0);
+    if (strchr(words[0], '/')) execv(words[0], words);
+    execv(program, words);
+    _exit(127);
+  }
+  nanosleep(&(struct timespec){.tv_sec = (time_t)seconds, .tv_nsec = (long)((seconds - (double)(time_t)seconds) * 1e9)},
+            NULL);
+  kill(pid, SIGKILL);
+  int status;
+  assert_int_equal(waitpid(pid, &status, 0), pid);
+  return WIFSIGNALED(status);
+}
+
+static void test_kill(void **state) {
+  (void)state;
+  char digest[65];
+  double seconds;
+  json_int_t all = undisturbed(digest, &seconds), again;
+  unsigned random = 12345;
+  int killed = 0, resumed = 0, partly = 0;
+  /* The machine may be faster than it was during the first run; then the program was done before the kill. */
+  for (int i = 0; killed < 50 && i < 150; i++) {
+    random = random * 1664525u + 1013904223u;
+    double share = ((double)(i % 25) + (double)(random >> 8) / 16777216.0) / 25.0;
+    int before = killed;
+    killed += killed_after(share * seconds, (char *[]){"fovea", "run", "s.yaml", NULL});
+    if (killed == before) seconds *= 0.9;
+    random = random * 1664525u + 1013904223u;
+    if (i % 5 == 0) /* twice in a row */
+      killed += killed_after((double)(random >> 8) / 16777216.0 * seconds, (char *[]){"fovea", "run", "s.yaml", NULL});
+    again = same_as(digest, "fovea run s.yaml --json");
+    resumed += again<all, partly += again> 0 && again < all;
+    unlink(at("out.db"));
+  }
+  print_message("killed %d times, gone on from something %d times, from the middle %d times\n", killed, resumed,
+                partly);
+  assert_true(killed >= 50);
+  assert_true(partly >= 5);
+}
+
+/* ---- dividing ---- */
+
+static void test_shards(void **state) {
+  (void)state;
+  char digest[65];
+  json_int_t all = undisturbed(digest, NULL), sum = 0;
+  for (int i = 3; i >= 1; i--) {
+    char line[64];
+    snprintf(line, sizeof line, "fovea run s.yaml --shard %d/3 --json", i);
+    json_t *j = run_json(line);
+    assert_int_equal(whole(j, "samples"), i == 1 ? 4 : 3);
+    sum += whole(j, "runs");
+    json_decref(j);
+  }
+  assert_int_equal(sum, all);
+  assert_int_equal(same_as(digest, "fovea run s.yaml --merge --json"), 0);
+  assert_int_equal(same_as(digest, "fovea run s.yaml --merge --json"), 0); /* once more changes nothing */
+  assert_int_equal(same_as(digest, "fovea run s.yaml --json"), 0);
+  assert_int_equal(access(at("out.db.shard-1-of-3"), F_OK), -1); /* taken in */
+  /* Named, into another database; and what is missing is computed. */
+  program_result r = expect_with(&here, 0, "fovea run s.yaml --shard 2/2 --db other.db");
+  program_release(&r);
+  r = expect_with(&here, 0, "fovea run s.yaml --db third.db --merge other.db.shard-2-of-2");
+  assert_non_null(strstr(r.out, "5 of 10"));
+  program_release(&r);
+  json_int_t rest = same_as(digest, "fovea run s.yaml --db third.db --json");
+  assert_true(rest > 0 && rest < all);
+  program_release(&(program_result){0});
+  r = expect_with(&here, 1, "fovea run s.yaml --db none.db --merge nothing.db");
+  assert_int_equal(access(at("none.db"), F_OK), -1);
+  program_release(&r);
+  static const char *const wrong[] = {"--shard 4/3", "--shard 0/3", "--shard 1", "--shard 1/2x", "--shard a/b"};
+  for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+    char line[64];
+    snprintf(line, sizeof line, "fovea run s.yaml %s", wrong[i]);
+    r = expect_with(&here, 2, line);
+    program_release(&r);
+  }
+}
+
+static const char *find_mpirun(void) {
+  static const char *const places[] = {"/usr/bin/mpirun", "/usr/local/bin/mpirun"};
+  for (int i = 0; i < 2; i++)
+    if (access(places[i], X_OK) == 0) return places[i];
+  return NULL;
+}
+
+/* Whether the program was built with MPI: without, it refuses to be started as one of several. */
+static bool built_with_mpi(void) {
+  program_result r;
+  setenv("OMPI_COMM_WORLD_SIZE", "2", 1);
+  write_text("empty.yaml", "");
+  program_run(&here, &r, "fovea run empty.yaml", vars);
+  unsetenv("OMPI_COMM_WORLD_SIZE");
+  bool without = strstr(r.err, "built without MPI") != NULL;
+  program_release(&r);
+  return !without;
+}
+
+static int mpirun(int n, const char *db) {
+  char count[8];
+  snprintf(count, sizeof count, "%d", n);
+  char program[512];
+  snprintf(program, sizeof program, "%s/fovea", FV_BINARY_DIR);
+  pid_t pid = fork();
+  if (pid == 0) {
+    setenv("ASAN_OPTIONS", "detect_leaks=0", 1); /* OpenMPI's own */
+    if (chdir(folder) != 0 || !freopen("out.txt", "w", stdout) || !freopen("err.txt", "w", stderr)) _exit(126);
+    execl(find_mpirun(), "mpirun", "--allow-run-as-root", "--oversubscribe", "--bind-to", "none", "-n", count, program,
+          "run", "s.yaml", "--db", db, "--json", NULL);
+    _exit(127);
+  }
+  int status;
+  assert_int_equal(waitpid(pid, &status, 0), pid);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+static void test_mpi(void **state) {
+  (void)state;
+  if (!find_mpirun() || !built_with_mpi()) {
+    printf("skip: %s\n", find_mpirun() ? "this program was built without MPI" : "there is no mpirun");
+    skip();
+  }
+  char digest[65], found[65] = "";
+  double seconds;
+  size_t n;
+  undisturbed(digest, &seconds);
+  for (int ranks = 1; ranks <= 3; ranks += 2) {
+    if (mpirun(ranks, "mpi.db") != 0) fail_msg("%s", file_text(at("err.txt"), &n));
+    char *out = file_text(at("out.txt"), &n);
+    json_error_t detail;
+    json_t *j = json_loadb(out, n, 0, &detail);
+    if (!j) fail_msg("not one JSON object: %s", out);
+    snprintf(found, sizeof found, "%s", json_string_value(json_object_get(j, "digest")));
+    assert_string_equal(found, digest);
+    json_decref(j), free(out);
+    unlink(at("mpi.db"));
+  }
+  /* Killed with all its processes at some moments, then finished by other numbers of processes. */
+  for (int i = 1; i <= 5; i++) {
+    char program[512];
+    snprintf(program, sizeof program, "%s/fovea", FV_BINARY_DIR);
+    char *words[] = {(char *)find_mpirun(),
+                     "--allow-run-as-root",
+                     "--oversubscribe",
+                     "--bind-to",
+                     "none",
+                     "-n",
+                     "3",
+                     program,
+                     "run",
+                     "s.yaml",
+                     "--db",
+                     "mpi.db",
+                     NULL};
+    killed_after((0.3 + seconds) * i / 5, words);
+    nanosleep(&(struct timespec){.tv_nsec = 300000000}, NULL); /* mpirun's children notice */
+    if (i % 2) {
+      same_as(digest, "fovea run s.yaml --db mpi.db --json");
+    } else {
+      if (mpirun(2, "mpi.db") != 0) fail_msg("%s", file_text(at("err.txt"), &n));
+      same_as(digest, "fovea run s.yaml --db mpi.db --json");
+    }
+    unlink(at("mpi.db"));
+  }
+  /* A mistake is said. */
+  write_text("s.yaml", "modle: x\n");
+  assert_int_equal(mpirun(2, "mpi.db"), 1);
+  char *said = file_text(at("err.txt"), &n);
+  assert_non_null(strstr(said, "did you mean model?"));
+  free(said);
+}
+
+static void test_without_mpi(void **state) {
+  (void)state;
+  if (built_with_mpi()) {
+    printf("skip: this program was built with MPI\n");
+    skip();
+  }
+  setenv("OMPI_COMM_WORLD_SIZE", "2", 1);
+  program_result r = expect_with(&here, 1, "fovea run s.yaml");
+  unsetenv("OMPI_COMM_WORLD_SIZE");
+  assert_non_null(strstr(r.err, "--shard"));
+  program_release(&r);
+}
+
+/* ---- what may be wrong ---- */
+
+static void refuses(int status, const char *line, const char *part) {
+  program_result r = expect_with(&here, status, line);
+  if (!strstr(r.err, part)) fail_msg("%s\nexpected \"%s\", found %s", line, part, r.err);
+  program_release(&r);
+}
+
+/* The study with one text replaced by another. */
+static void changed(const char *from, const char *to) {
+  char text[4096];
+  const char *where = strstr(study, from);
+  assert_non_null(where);
+  snprintf(text, sizeof text, "%.*s%s%s", (int)(where - study), study, to, where + strlen(from));
+  write_text("s.yaml", text);
+}
+
+static void test_changed_study(void **state) {
+  (void)state;
+  char digest[65];
+  json_t *j = run_json("fovea run s.yaml --json");
+  snprintf(digest, sizeof digest, "%s", json_string_value(json_object_get(j, "digest")));
+  json_decref(j);
+  static const char *const changes[][3] = {
+      {"seed: 5", "seed: 6", "seed is 5 there and 6 here"},
+      {"draws: 3", "draws: 4", "sweeps.noise.draws is 3 there and 4 here"},
+      {"heads: each", "heads: '0'", "sweeps.heads.heads is \"each\" there and \"0\" here"},
+      {"name: control", "name: other", "sweeps.other"},
+      {"answers: shuffled", "answers: own", "sweeps.control.answers is \"shuffled\" there and \"own\" here"},
+      {"seed: 5", "seed: 5\nrequire_right: true", "require_right is false there and true here"},
+      {"seed: 5", "seed: 5\nlimit: 4", "samples.count is 10 there and 4 here"},
+  };
+  for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
+    changed(changes[i][0], changes[i][1]);
+    refuses(1, "fovea run s.yaml", changes[i][2]);
+  }
+  changed("seed: 5", "seed: 5\nthreads: 1\nmemory: 1G\nname: another");
+  same_as(digest, "fovea run s.yaml --json"); /* these change no result */
+  write_text("s.yaml", study);
+  write_table(9);
+  refuses(1, "fovea run s.yaml", "samples.count is 10 there and 9 here");
+  write_table(10);
+  char *table, *word;
+  size_t n;
+  table = file_text(at("table.csv"), &n);
+  word = strstr(table, "the shirt?");
+  memcpy(word, "the horse?", 10);
+  write_text("table.csv", table);
+  free(table);
+  refuses(1, "fovea run s.yaml",
+          "question of sample 2 is \"what color is the shirt?\" there and \"what color is the horse?\"");
+  write_table(10);
+  changed(MODEL, FV_TEST_DATA "/blip/untied");
+  if (access(FV_TEST_DATA "/blip/untied/config.json", F_OK) == 0)
+    refuses(1, "fovea run s.yaml", "another model: the weights' SHA-256");
+  write_text("s.yaml", study);
+  same_as(digest, "fovea run s.yaml --json");
+}
+
+static void test_nothing_usable(void **state) {
+  (void)state;
+  unlink(at("a.png"));
+  refuses(1, "fovea run s.yaml", "no sample can be used; all 10 are excluded, the first: s0: a.png");
+  refuses(1, "fovea run s.yaml", "no sample can be used");
+}
+
+static void test_second_writer(void **state) {
+  (void)state;
+  write_table(10);
+  pid_t pid = fork();
+  if (pid == 0) {
+    char program[512];
+    snprintf(program, sizeof program, "%s/fovea", FV_BINARY_DIR);
+    if (chdir(folder) != 0 || !freopen("/dev/null", "w", stdout)) _exit(126);
+    execl(program, "fovea", "run", "s.yaml", NULL);
+    _exit(127);
+  }
+  char word[64];
+  snprintf(word, sizeof word, "process %ld", (long)pid);
+  bool seen = false;
+  for (int i = 0; i < 400 && !seen; i++) {
+    if (access(at("out.db-lock"), F_OK) != 0) {
+      nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
+      continue;
+    }
+    kill(pid, SIGSTOP); /* it holds the lock for as long as this takes */
+    program_result r;
+    program_run(&here, &r, "fovea run s.yaml", vars);
+    seen = r.status == 1 && strstr(r.err, "another process is writing") && strstr(r.err, word);
+    kill(pid, SIGCONT);
+    if (!seen && r.status != 0) fail_msg("%d: %s", r.status, r.err);
+    program_release(&r);
+  }
+  int status;
+  kill(pid, SIGCONT);
+  assert_int_equal(waitpid(pid, &status, 0), pid);
+  assert_true(seen);
+  assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+static void test_bad_files(void **state) {
+  (void)state;
+  write_text("out.db", "this is a text and not a database, not at all");
+  refuses(1, "fovea run s.yaml", "is not a database");
+  unlink(at("out.db"));
+  json_t *j = run_json("fovea run s.yaml --json");
+  json_decref(j);
+  size_t n;
+  char *bytes = file_text(at("out.db"), &n);
+  memset(bytes + n / 2 / 4096 * 4096, 0x55, 4096);
+  file_write(at("out.db"), bytes, n);
+  refuses(1, "fovea run s.yaml", "the database is damaged");
+  char *now = file_text(at("out.db"), &n);
+  assert_memory_equal(bytes, now, n); /* nothing is made worse */
+  free(bytes), free(now);
+}
+
+/* A disk that fills up in the middle, and is then made larger; and one that is read-only. */
+static void test_full_disk(void **state) {
+  (void)state;
+  char digest[65];
+  mkdir(at("disk"), 0777);
+  if (mount("tmpfs", at("disk"), "tmpfs", 0, "size=128k") != 0) {
+    printf("skip: no tmpfs can be mounted here\n");
+    skip();
+  }
+  undisturbed(digest, NULL);
+  refuses(1, "fovea run s.yaml --db disk/a.db", "disk is full");
+  assert_int_equal(mount("tmpfs", at("disk"), "tmpfs", MS_REMOUNT | MS_RDONLY, "size=8m"), 0);
+  refuses(1, "fovea run s.yaml --db disk/a.db", "Read-only");
+  refuses(1, "fovea run s.yaml --db disk/b.db", "Read-only");
+  assert_int_equal(mount("tmpfs", at("disk"), "tmpfs", MS_REMOUNT, "size=8m"), 0);
+  json_int_t rest = same_as(digest, "fovea run s.yaml --db disk/a.db --json");
+  print_message("went on after a full disk with %lld runs\n", (long long)rest);
+  assert_int_equal(umount(at("disk")), 0);
+}
+
+int main(void) {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+  const struct CMUnitTest tests[] = {
+      TEST(test_results),       TEST(test_as_the_commands), TEST(test_dry_run),       TEST(test_interrupt),
+      TEST(test_kill),          TEST(test_shards),          TEST(test_mpi),           TEST(test_without_mpi),
+      TEST(test_changed_study), TEST(test_nothing_usable),  TEST(test_second_writer), TEST(test_bad_files),
+      TEST(test_full_disk),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,242 @@
+/* Study files: every mistake is found before anything is computed, at its line and column. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "study/nearest.h"
+#include "study/study_inside.h"
+#include "support/run_program.h"
+
+#define DEMO FV_SOURCE_DIR "/models/blip-demo"
+#define PICTURE FV_SOURCE_DIR "/examples/images/red-circle-blue-square.png"
+
+static fv_error e;
+static char *folder, path[512];
+static fv_model *model;
+
+static int begin(void **state) {
+  (void)state;
+  folder = folder_make();
+  snprintf(path, sizeof path, "%s/s.yaml", folder);
+  return fv_model_open(DEMO, NULL, &model, &e);
+}
+static int end(void **state) {
+  (void)state;
+  fv_model_close(model);
+  folder_remove(folder);
+  return 0;
+}
+
+static fv_status load(const char *text, fv_study **s) {
+  file_write(path, text, strlen(text));
+  memset(&e, 0, sizeof e);
+  return fv_study_load(path, s, &e);
+}
+
+/* The place in the message, "3:5", and a part of the sentence behind it. */
+static void expect_at(const char *text, const char *place, const char *part) {
+  char prefix[600];
+  snprintf(prefix, sizeof prefix, "%s:%s: ", path, place);
+  if (strncmp(e.text, prefix, strlen(prefix)) != 0 || !strstr(e.text + strlen(prefix), part))
+    fail_msg("%s\nexpected %s ... %s\nfound %s", text, place, part, e.text);
+}
+
+#define S "samples:\n  - image: " PICTURE "\n    question: what color is the circle\n    corrupt_image: " PICTURE "\n"
+#define W "sweeps:\n  - kind: trace\n"
+
+typedef struct mistake {
+  const char *text, *place, *part;
+} mistake;
+
+static void test_mistakes(void **state) {
+  (void)state;
+  static const mistake list[] = {
+      {"", "1:1", "is empty"},
+      {"model: [a\n", "2:1", "is not YAML"},
+      {"a: b: c\n", "1:5", "is not YAML"},
+      {"model: x\n\tname: y\n", "2:1", "is not YAML"},
+      {"- a\n", "1:1", "the study is a list; expected keys and values"},
+      {"model: a\n---\nmodel: b\n", "2:1", "a second document"},
+      {"modle: a\n", "1:1", "the study has no \"modle\"; did you mean model?"},
+      {"model: a\nwhatever: 1\n", "2:1", "it has name, model, samples"},
+      {"model: a\nmodel: b\n", "2:1", "model is there twice"},
+      {"model:\n" S W, "1:7", "model has no value"},
+      {"model: [a, b]\n" S W, "1:8", "model is a list; expected a value"},
+      {S W, "1:1", "the study has no model"},
+      {"model: a\n" W, "1:1", "the study has no samples"},
+      {"model: a\n" S, "1:1", "the study has no sweeps"},
+      {"model: a\nseed: five\n" S W, "2:7", "seed is \"five\"; expected an integer"},
+      {"model: a\nseed: -1\n" S W, "2:7", "seed is -1; expected at least 0"},
+      {"model: a\nseed: \"5\"\n" S W, "2:7", "expected an integer"},
+      {"model: a\nseed: 0x10\n" S W, "2:7", "expected an integer"},
+      {"model: a\nseed: 99999999999999999999\n" S W, "2:7", "expected an integer"},
+      {"model: a\nthreads: 0\n" S W, "2:10", "threads is 0; expected at least 1"},
+      {"model: a\nmemory: lots\n" S W, "2:9", "expected a size such as 800M"},
+      {"model: a\ncheck: 101\n" S W, "2:8", "expected 0 to 100 percent"},
+      {"model: a\nrng: torsh\n" S W, "2:6", "rng is \"torsh\"; did you mean torch?"},
+      {"model: a\nrng: xyzzy\n" S W, "2:6", "expected torch|numpy"},
+      {"model: a\nrequire_right: yes\n" S W, "2:16", "expected true or false"},
+      {"model: a\nsamples: {image: a.png}\n" W, "2:10", "samples is a map; expected a table"},
+      {"model: a\nsamples: nothing.csv\n" W, "2:10", "nothing.csv"},
+      {"model: a\nsamples: []\n" W, "2:10", "samples is an empty list"},
+      {"model: a\nsamples:\n  - a.png\n" W, "3:5", "a sample is no map"},
+      {"model: a\nsamples:\n  - {imgae: a.png}\n" W, "3:6", "a sample has no \"imgae\"; did you mean image?"},
+      {"model: a\nsamples:\n  - {image: }\n" W, "3:13", "image has no value"},
+      {"model: a\nsamples:\n  - {label: x}\n" W, "3:5", "neither image nor question"},
+      {"model: a\nsamples:\n  - {question: x, prompt: y}\n" W, "3:5", "a question and a prompt"},
+      {"model: a\nsamples:\n  - {question: x, question: y}\n" W, "3:19", "question is there twice"},
+      {"model: a\nsamples:\n  - {question: x, correct_first: 2}\n" W, "3:34", "expected 0 or 1"},
+      {"model: a\nsamples:\n  - {sample: a, question: x}\n  - {sample: a, question: y}\n" W, "4:5",
+       "two samples are named \"a\""},
+      {"model: a\ngroups: [one]\nsamples:\n  - {question: x, group: once}\n" W, "2:10", "did you mean once?"},
+      {"model: a\nlimit: 0\n" S W, "2:8", "limit is 0; expected at least 1"},
+      {"model: a\n" S "sweeps: {kind: trace}\n", "6:9", "sweeps is no list"},
+      {"model: a\n" S "sweeps: []\n", "6:9", "an empty list"},
+      {"model: a\n" S "sweeps:\n  - name: x\n", "7:5", "a sweep has no kind"},
+      {"model: a\n" S "sweeps:\n  - kind: trce\n", "7:11", "did you mean trace?"},
+      {"model: a\n" S "sweeps:\n  - kind: patch\n", "7:5", "the sweep has no corrupt"},
+      {"model: a\n" S "sweeps:\n  - kind: trace\n    heads: each\n", "8:12", "heads belongs to kind: patch"},
+      {"model: a\n" S "sweeps:\n  - kind: patch\n    corrupt: image\n    target: own\n", "9:13",
+       "target belongs to kind: trace"},
+      {"model: a\n" S "sweeps:\n  - kind: trace\n    widnow: 2\n", "8:5", "did you mean window?"},
+      {"model: a\n" S "sweeps:\n  - kind: trace\n    window: 0\n", "8:13", "expected at least 1"},
+      {"model: a\n" S "sweeps:\n  - kind: trace\n    site: a\n    restore: b\n", "9:14", "another word for site"},
+      {"model: a\n" S "sweeps:\n  - kind: trace\n    site: []\n", "8:11", "site is an empty list"},
+      {"model: a\n" S "sweeps:\n  - kind: trace\n    site: [a, b@3]\n", "8:15", "\"b@3\" names rows"},
+      {"model: a\n" S "sweeps:\n  - {name: x, kind: trace}\n  - {name: x, kind: trace}\n", "8:12",
+       "two sweeps are named \"x\""},
+      {"model: a\n" S W "output: a.db\n", "8:9", "output is a value; expected keys and values"},
+      {"model: a\n" S W "output: {bd: a.db}\n", "8:10", "did you mean db?"},
+  };
+  for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
+    fv_study *s;
+    if (load(list[i].text, &s) == FV_OK) fail_msg("accepted:\n%s", list[i].text);
+    expect_at(list[i].text, list[i].place, list[i].part);
+  }
+}
+
+/* What only the model can tell. */
+static void test_mistakes_about_the_model(void **state) {
+  (void)state;
+  static const mistake list[] = {
+      {"    site: text_encoder.*.crss.z\n    corrupt: image\n", "8:11", "did you mean text_encoder.*.cross.z?"},
+      {"    site: [text_encoder.*.cross.z, text_encodr.*.attn.z]\n    corrupt: image\n", "8:36",
+       "did you mean text_encoder.*.attn.z?"},
+      {"    site: text_encoder.9.cross.z\n    corrupt: image\n", "8:11", "text_encoder"},
+      {"    corrupt: grey\n", "8:14", "did you mean gray?"},
+      {"    corrupt: [image, blur]\n", "8:22", "blur"},
+      {"    corrupt: mul-gauss:mean=1,std=5@vision.finl\n", "8:14", "did you mean vision.final?"},
+      {"    corrupt: gray\n    heads: 0-99\n    site: text_encoder.*.cross.z\n", "7:5", "sweep \"patch-1\""},
+      {"    corrupt: gray\n    rows: 77\n", "7:5", "77"},
+      {"    corrupt: gray\n    layers: 3\n", "7:5", "layer"},
+  };
+  for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
+    char text[1024];
+    fv_study *s;
+    snprintf(text, sizeof text, "model: a\n" S "sweeps:\n  - kind: patch\n%s", list[i].text);
+    if (load(text, &s)) fail_msg("%s\n%s", text, e.text);
+    if (fv_study_check(s, model, &e) == FV_OK) fail_msg("accepted:\n%s", text);
+    expect_at(text, list[i].place, list[i].part);
+    fv_study_free(s);
+  }
+}
+
+static void test_what_is_read(void **state) {
+  (void)state;
+  fv_study *s;
+  static const char text[] =
+      "model: ../model\nname: a study\nseed: 7\nrng: numpy\nmemory: 2G\nthreads: 3\ncheck: 12.5\nrequire_right: true\n"
+      "limit: 2\ngroups: [x]\noutput: {db: out/a.db}\n"
+      "samples:\n  - {sample: one, image: a.png, question: q, correct: a, incorrect: b, group: x, correct_first: 1, "
+      "verb: run}\n"
+      "  - {image: /b.png, prompt: p, corrupt_question: c, group: y}\n  - {question: 5, group: x}\n  - {question: r, "
+      "group: x}\n"
+      "sweeps:\n  - {kind: patch, heads: [0, 2-3], rows: last, layers: 1, corrupt: [image, gray], direction: noise}\n"
+      "  - {kind: trace, name: t, restore: vision.*.resid_post, target: correct, noise_redraw: true}\n";
+  if (load(text, &s)) fail_msg("%s", e.text);
+  assert_string_equal(fv_study_model(s), "../model");
+  assert_string_equal(fv_study_name(s), "a study");
+  assert_true(fv_study_memory(s) == (size_t)2 << 30 && fv_study_threads(s) == 3 && fv_study_samples(s) == 2);
+  assert_true(s->seed == 7 && s->rng == 1 && s->check == 12.5 && s->require_right && s->nsweeps == 2);
+  char file[600];
+  snprintf(file, sizeof file, "%s/a.png", s->folder);
+  assert_string_equal(s->pairs.list[0].image, file);
+  assert_string_equal(fv_study_inner_path(s, file), "a.png");
+  assert_string_equal(s->pairs.list[0].sample, "one");
+  assert_string_equal(fv_pair_field(&s->pairs.list[0], "verb"), "run");
+  assert_string_equal(s->pairs.list[1].sample, "2");
+  assert_string_equal(s->pairs.list[1].question, "5");
+  snprintf(file, sizeof file, "%s/out/a.db", s->folder);
+  assert_string_equal(fv_study_db(s), file);
+  const fv_sweep *w = s->sweeps;
+  assert_string_equal(w[0].heads, "0,2-3");
+  assert_string_equal(w[0].name, "patch-1");
+  assert_true(w[0].direction == 1 && w[0].corrupt.count == 2 && w[0].draws == 10 && w[0].window == 1);
+  assert_true(w[1].target == 1 && w[1].redraw && w[1].site.count == 1);
+  fv_study_free(s);
+}
+
+/* The answers of a control are a permutation that depends on the seed. */
+static void test_shuffled(void **state) {
+  (void)state;
+  char text[4096] = "model: a\nsamples:\n";
+  for (int i = 0; i < 20; i++) strcat(text, "  - {question: q, correct: a, incorrect: b}\n");
+  strcat(text, "sweeps:\n  - {kind: patch, corrupt: gray, answers: shuffled}\n  - {kind: patch, corrupt: gray}\n");
+  size_t first[20], moved = 0, differ = 0;
+  for (int seed = 0; seed < 2; seed++) {
+    char file[4200];
+    fv_study *s;
+    snprintf(file, sizeof file, "seed: %d\n%s", seed, text);
+    if (load(file, &s)) fail_msg("%s", e.text);
+    assert_null(s->sweeps[1].pair_of);
+    bool seen[20] = {0};
+    for (size_t i = 0; i < 20; i++) {
+      size_t k = s->sweeps[0].pair_of[i];
+      assert_true(k < 20 && !seen[k]);
+      seen[k] = true;
+      if (seed == 0) first[i] = k, moved += k != i;
+      if (seed == 1) differ += first[i] != k;
+    }
+    fv_study_free(s);
+  }
+  assert_true(moved > 10 && differ > 10);
+}
+
+static void test_nearest(void **state) {
+  (void)state;
+  assert_int_equal(fv_edit_distance("", "abc"), 3);
+  assert_int_equal(fv_edit_distance("kitten", "sitting"), 3);
+  assert_int_equal(fv_edit_distance("modle", "model"), 1); /* neighbours swapped */
+  assert_int_equal(fv_edit_distance("same", "same"), 0);
+  static const char *const words[] = {"model", "name", "samples"};
+  assert_string_equal(fv_nearest("nmae", words, 3), "name");
+  assert_string_equal(fv_nearest("sample", words, 3), "samples");
+  assert_null(fv_nearest("zzzz", words, 3));
+  assert_null(fv_nearest("anything", words, 0));
+}
+
+static void test_differences(void **state) {
+  (void)state;
+  assert_int_equal(fv_settings_compare("a.db", "{\"a\":{\"b\":1}}", "{\"a\":{\"b\":1}}", &e), FV_OK);
+  assert_int_equal(fv_settings_compare("a.db", "{\"seed\":1,\"sweeps\":{\"x\":{\"window\":1},\"y\":{}}}",
+                                       "{\"seed\":2,\"sweeps\":{\"x\":{\"window\":3},\"z\":{}}}", &e),
+                   FV_EMISMATCH);
+  assert_non_null(strstr(e.text,
+                         "seed is 1 there and 2 here; sweeps.x.window is 1 there and 3 here; "
+                         "sweeps.y is {} there and nothing here; sweeps.z is nothing there and {} here"));
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_mistakes),     cmocka_unit_test(test_mistakes_about_the_model),
+      cmocka_unit_test(test_what_is_read), cmocka_unit_test(test_shuffled),
+      cmocka_unit_test(test_nearest),      cmocka_unit_test(test_differences),
+  };
+  return cmocka_run_group_tests(tests, begin, end);
+}
