@@ -99,14 +99,15 @@ static fv_status print_study(const circuit_run *r, const circuit_study *one, boo
   fprintf(out, "threshold %.4f = mean %.4f + %g sd of %.4f\n", c->threshold, c->mean, a->threshold, c->sd);
   fputs("circuit  ", out);
   print_heads(out, one, NULL);
-  if (strcmp(a->test, "permutation") == 0 && c->exact) {
-    double least = ldexp(1.0, 1 - (int)(c->samples < 60 ? c->samples : 60));
-    if (least * (double)c->measured > a->fdr)
-      fprintf(out,
-              "note: with %lld samples the smallest p is %.2g, and one head alone cannot be significant among %lld; "
-              "--test none goes by the threshold alone\n",
-              (long long)c->samples, least, (long long)c->measured);
-  }
+  double least =
+      c->exact ? ldexp(1.0, 1 - (int)(c->samples < 60 ? c->samples : 60)) : 1.0 / (double)(a->permutations + 1);
+  if (strcmp(a->test, "permutation") == 0 && (c->exact || a->permutations) && least * (double)c->measured > a->fdr)
+    fprintf(
+        out,
+        "note: with %lld %s no p is below %.2g, so that one head alone cannot be significant among %lld; --test none "
+        "goes by the threshold alone\n",
+        (long long)(c->exact ? c->samples : a->permutations), c->exact ? "samples" : "permutations", least,
+        (long long)c->measured);
   fv_status st = full ? print_table(r, one) : FV_OK;
   if (!st && full) print_profile(out, c);
   return st;
@@ -272,6 +273,12 @@ static void csv_lines(FILE *f, const void *user) {
 
 /* ---- pictures ---- */
 
+static void minmax(float *v, int64_t n) {
+  float lo = INFINITY, hi = -INFINITY;
+  for (int64_t i = 0; i < n; i++) lo = fminf(lo, v[i]), hi = fmaxf(hi, v[i]);
+  for (int64_t i = 0; i < n; i++) v[i] = hi > lo ? (v[i] - lo) / (hi - lo) : v[i] - v[i];
+}
+
 /* Layers from the top, heads from the left. */
 static fv_status make_panel(const circuit_run *r, const circuit_study *one, cli_panel *p) {
   const fv_circuit *c = &one->circuit;
@@ -296,6 +303,8 @@ static fv_status make_panel(const circuit_run *r, const circuit_study *one, cli_
                             (long long)c->list[i].head);
   if (c->size == 0) snprintf(p->title + n, sizeof p->title - n, " none");
   snprintf(p->bar, sizeof p->bar, "mean |%s|", metric_text(r));
+  if (r->s->args->minmax) minmax(p->values, c->layers * c->heads);
+  if (r->s->args->minmax) snprintf(p->bar, sizeof p->bar, "importance, from the least (0) to the most (1)");
   p->colors = r->s->args->colors ? r->s->args->colors : site_colors(one->heads.stack, one->heads.site);
   return FV_OK;
 }

@@ -218,6 +218,7 @@ const cli_command command_circuit = {
     .options =
         "sweep site metric rows group by-group threshold test permutations fdr bootstrap seed top csv plot json show "
         "colors "
-        "vmin vmax serif row-offset substring-match nan-zero confirm model ablation random same-layers images threads "
+        "vmin vmax minmax serif row-offset substring-match nan-zero confirm model ablation random same-layers images "
+        "threads "
         "memory compute",
     .run = run};

@@ -161,7 +161,8 @@ static const option options[] = {
     {"test", CHOICE, AT(test), "TEST", "permutation (default), sign, or none: the threshold alone makes the circuit", 0,
      "permutation|sign|none"},
     {"permutations", INTEGER, AT(permutations), "N",
-     "sign flips of the permutation test (default 10000; all of them where there are no more)", 1, NULL},
+     "sign flips of the permutation test (default 10000, or more for many heads; all of them where there are no more)",
+     1, NULL},
     {"fdr", REAL, AT(fdr), "Q", "the share of false heads that is accepted (default 0.05)", 0, NULL},
     {"row-offset", INTEGER, AT(row_offset), "N", "with --rows answer: the row this far behind it", INT64_MIN, NULL},
     {"substring-match", FLAG, AT(substring), NULL,
@@ -313,7 +314,7 @@ fv_status options_parse(const cli_command *c, int argc, char **argv, cli_args *o
                     .threshold = 2.0,
                     .fdr = 0.05,
                     .bootstrap = 10000,
-                    .permutations = 10000,
+
                     .random = 20,
                     .upsample = "nearest",
                     .background = "gray",

@@ -27,13 +27,14 @@ typedef struct fv_circuit_options {
   int64_t bootstrap;    /* resamples of the confidence intervals; 0: none */
   double level;         /* of the intervals */
   fv_circuit_test test; /* of the signed values */
-  int64_t permutations; /* of the permutation test; all sign choices when there are no more */
+  int64_t permutations; /* of the permutation test; all sign choices when there are no more. 0: 10000, or as many as
+                           let a single head among all be significant */
   double fdr;           /* Benjamini-Hochberg: the share of false heads that is accepted */
   int64_t seed;         /* 0 to 2^32 - 1 */
   bool nan_zero;        /* no value counts as 0, as the original does */
 } fv_circuit_options;
 
-/* K = 2, 10000 resamples, level 0.95, permutation test, 10000 permutations, 0.05, seed 0. */
+/* K = 2, 10000 resamples, level 0.95, permutation test, 0.05, seed 0. */
 void fv_circuit_defaults(fv_circuit_options *options);
 
 typedef struct fv_head_score {

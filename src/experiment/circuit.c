@@ -6,12 +6,8 @@
 #include "base/bytes.h"
 
 void fv_circuit_defaults(fv_circuit_options *o) {
-  *o = (fv_circuit_options){.threshold = 2.0,
-                            .bootstrap = 10000,
-                            .level = 0.95,
-                            .test = FV_TEST_PERMUTATION,
-                            .permutations = 10000,
-                            .fdr = 0.05};
+  *o = (fv_circuit_options){
+      .threshold = 2.0, .bootstrap = 10000, .level = 0.95, .test = FV_TEST_PERMUTATION, .fdr = 0.05};
 }
 
 void fv_circuit_release(fv_circuit *c) {
@@ -49,12 +45,18 @@ static void measure(fv_head_score *h, const double *x, int64_t samples, int64_t 
   h->low = h->high = h->p = h->q = NAN;
 }
 
-static fv_status test_head(fv_head_score *h, const double *kept, const fv_circuit_options *o, bool *exact,
-                           fv_error *err) {
+/* The smallest p is one in so many; times the number of heads it must stay below the rate, twice over. */
+static int64_t choose_permutations(const fv_circuit_options *o, int64_t heads) {
+  double enough = 2.0 * (double)heads / o->fdr;
+  return o->permutations ? o->permutations : enough < 10000.0 ? 10000 : enough < 1e7 ? (int64_t)enough : 10000000;
+}
+
+static fv_status test_head(fv_head_score *h, const double *kept, const fv_circuit_options *o, int64_t permutations,
+                           bool *exact, fv_error *err) {
   if (h->samples == 0 || o->test == FV_TEST_NONE) return FV_OK;
   if (o->test == FV_TEST_SIGN) return h->p = fv_sign_test(kept, h->samples), FV_OK;
   bool all = false;
-  fv_status st = fv_sign_flip_test(kept, h->samples, o->permutations, o->seed, &h->p, &all, err);
+  fv_status st = fv_sign_flip_test(kept, h->samples, permutations, o->seed, &h->p, &all, err);
   *exact = *exact && all;
   return st;
 }
@@ -119,13 +121,14 @@ static fv_status find(fv_circuit *c, double *x, size_t cells, double *kept, cons
                       fv_error *err) {
   int64_t n = c->layers * c->heads;
   fv_status st = FV_OK;
+  int64_t permutations = choose_permutations(o, n);
   c->exact = o->test == FV_TEST_PERMUTATION;
   for (int64_t i = 0; i < n && !st; i++) {
     c->list[i].layer = i / c->heads, c->list[i].head = i % c->heads;
     measure(&c->list[i], x + i, c->samples, n, kept);
     c->measured += c->list[i].samples > 0;
     if (c->list[i].samples) c->excluded += c->list[i].excluded;
-    st = test_head(&c->list[i], kept, o, &c->exact, err);
+    st = test_head(&c->list[i], kept, o, permutations, &c->exact, err);
   }
   if (!st && c->measured == 0) st = fv_fail(err, FV_ENOTFOUND, "no head has a value in any sample");
   if (!st) st = correct(c, err);

@@ -115,6 +115,10 @@ static void test_table(void **state) {
   assert_int_equal(access("circuit.png", R_OK), 0);
   assert_int_equal(access("circuit.csv", R_OK), 0);
   unlink("circuit.png"), unlink("circuit.csv");
+  r = expect(0, "fovea circuit own.db --permutations 50 --minmax --plot circuit.svg");
+  assert_non_null(strstr(r.out, "note: with 50 permutations no p is below 0.02"));
+  program_release(&r);
+  unlink("circuit.svg");
   program_result a = expect(0, "fovea circuit own.db --json"), b = expect(0, "fovea circuit own.db --json");
   assert_string_equal(a.out, b.out);
   program_release(&a), program_release(&b);

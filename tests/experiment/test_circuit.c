@@ -107,6 +107,29 @@ static void test_direction(void **state) {
   fv_circuit_release(&c);
 }
 
+/* Of 1200 heads one matters: p must be able to become small enough. */
+static void test_many_heads(void **state) {
+  (void)state;
+  enum { S = 20, L = 30, H = 40 };
+  double *x = calloc((size_t)S * L * H, sizeof *x);
+  fv_rng rng;
+  fv_rng_torch(&rng, 5);
+  for (int i = 0; i < S * L * H; i++) x[i] = fv_rng_double(&rng) - 0.5;
+  for (int s = 0; s < S; s++) x[s * L * H + 700] += 3.0;
+  fv_circuit_options o;
+  fv_circuit c;
+  fv_circuit_defaults(&o);
+  o.bootstrap = 0;
+  OK(fv_circuit_find(x, S, L, H, &o, &c, ERR));
+  assert_true(c.size == 1 && c.list[700].in_circuit);
+  fv_circuit_release(&c);
+  o.permutations = 10000;
+  OK(fv_circuit_find(x, S, L, H, &o, &c, ERR));
+  assert_int_equal(c.size, 0);
+  fv_circuit_release(&c);
+  free(x);
+}
+
 static void test_common(void **state) {
   (void)state;
   enum { L = 3, H = 4, N = L * H };
@@ -157,6 +180,7 @@ static void test_errors(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_reference), cmocka_unit_test(test_direction),
-                                     cmocka_unit_test(test_common), cmocka_unit_test(test_errors)};
+                                     cmocka_unit_test(test_many_heads), cmocka_unit_test(test_common),
+                                     cmocka_unit_test(test_errors)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
