@@ -122,10 +122,9 @@ static fv_status fill_values(patch_run *r, patch_map *m) {
 }
 
 fv_status patch_maps_make(patch_run *r) {
-  const cli_args *a = r->s->args;
   fv_input *in = NULL;
   fv_status st = collect_axes(r);
-  if (!st) st = session_input(r->s, a->image, a->question, a->prompt, &in);
+  if (!st) st = fv_input_new(r->s->model, &r->options->input, &in, &r->s->err);
   for (size_t i = 0; i < r->nmaps && !st; i++) {
     patch_map *m = &r->maps[i];
     st = fill_values(r, m);

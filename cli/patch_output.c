@@ -54,11 +54,11 @@ static void print_best(const patch_run *r, size_t at, size_t n) {
 static void print_summary(const patch_run *r) {
   FILE *out = r->s->out;
   const fv_patch_result *p = &r->result;
-  const char *corrupt = "", *incorrect = p->incorrect_id >= 0 ? fv_model_piece(r->s->model, p->incorrect_id) : NULL;
+  const char *corrupt = "";
   fprintf(out, "answer      %s (id %d)\n", p->clean_answer, p->clean_top);
   fprintf(out, "correct     %s (id %d)%s\n", p->correct, p->correct_id,
           p->clean_right ? "" : "; the clean run answers otherwise");
-  if (p->incorrect_id >= 0) fprintf(out, "incorrect   %s (id %d)\n", incorrect ? incorrect : "", p->incorrect_id);
+  if (p->incorrect_id >= 0) fprintf(out, "incorrect   %s (id %d)\n", p->incorrect, p->incorrect_id);
   for (size_t i = 0; i < r->nmaps; i += heads_of(r, i)) {
     const patch_map *m = &r->maps[i];
     if (strcmp(m->corrupt, corrupt) != 0) {
@@ -130,8 +130,7 @@ static fv_status print_json(const patch_run *r) {
   json_text(&j, "question", o->input.question ? o->input.question : o->input.prompt);
   json_piece(&j, "answer", p->clean_top, p->clean_answer);
   json_piece(&j, "correct", p->correct_id, p->correct);
-  json_piece(&j, "incorrect", p->incorrect_id,
-             p->incorrect_id >= 0 ? fv_model_piece(r->s->model, p->incorrect_id) : NULL);
+  json_piece(&j, "incorrect", p->incorrect_id, p->incorrect);
   json_bool(&j, "clean_right", p->clean_right);
   json_whole_or_null(&j, "answer_row", p->answer_row);
   json_num(&j, "clean_prob", p->clean_prob);
@@ -180,9 +179,8 @@ static fv_status npz_site(const patch_run *r, fv_npz *z, size_t at, size_t n, co
   fv_input *in = NULL;
   bool good = ids && heads;
   for (int k = 0; k < PATCH_METRICS; k++) good &= (values[k] = stacked(r, at, n, k)) != NULL;
-  fv_status st =
-      good ? session_input(r->s, r->options->input.image, r->options->input.question, r->options->input.prompt, &in)
-           : fv_fail(&r->s->err, FV_ENOMEM, "no memory");
+  fv_status st = good ? fv_input_new(r->s->model, &r->options->input, &in, &r->s->err)
+                      : fv_fail(&r->s->err, FV_ENOMEM, "no memory");
   for (int64_t i = 0; i < m->nrows && !st; i++) {
     fv_row_info info = {.id = -1};
     if (question && strcmp(question, m->stack) == 0) (void)fv_input_row(in, question, m->rows[i], &info, NULL);
@@ -242,7 +240,7 @@ static fv_status write_npz(const patch_run *r) {
 
 static void set_texts(const patch_run *r, const patch_map *m, bool head, cli_panel *p) {
   const fv_patch_result *result = &r->result;
-  const char *metric = patch_metrics[shown(r)], *incorrect = fv_model_piece(r->s->model, result->incorrect_id);
+  const char *metric = patch_metrics[shown(r)];
   char *t = p->title;
   snprintf(t, sizeof p->title, "%s %s", m->stack, m->site);
   if (head) snprintf(t + strlen(t), sizeof p->title - strlen(t), " head %lld", (long long)m->head);
@@ -253,7 +251,7 @@ static void set_texts(const patch_run *r, const patch_map *m, bool head, cli_pan
   else if (strcmp(metric, "p_diff") == 0)
     snprintf(p->bar, sizeof p->bar, "p(%s) - p(%s) corrupted", result->correct, result->correct);
   else if (strcmp(metric, "logit_diff") == 0)
-    snprintf(p->bar, sizeof p->bar, "logit(%s) - logit(%s)", result->correct, incorrect ? incorrect : "");
+    snprintf(p->bar, sizeof p->bar, "logit(%s) - logit(%s)", result->correct, result->incorrect);
   else
     snprintf(p->bar, sizeof p->bar, "patching effect, %s", r->options->noise ? "noise" : "denoise");
   p->colors = r->s->args->colors            ? r->s->args->colors

@@ -53,7 +53,7 @@ typedef struct fv_patch_result {
   int32_t correct_id, incorrect_id;   /* incorrect_id -1: none was given */
   int32_t clean_top;                  /* the clean run's own answer, its first id */
   char *clean_answer;                 /* its piece, or label */
-  char *correct;                      /* the correct answer's piece, which the table's column `answer` has */
+  char *correct, *incorrect;          /* their pieces; the table's column `answer` has the first. "": none was given */
   float clean_prob, clean_logit_diff; /* of the correct answer; NaN without an incorrect one */
   bool clean_right;                   /* clean_top is correct_id */
   int64_t answer_row; /* of the stack that reads the question: last row of the first exact run of the correct

@@ -16,7 +16,7 @@ void fv_patch_defaults(fv_patch_options *o) {
 }
 
 void fv_patch_release(fv_patch_result *r) {
-  free(r->clean_answer), free(r->correct);
+  free(r->clean_answer), free(r->correct), free(r->incorrect);
   *r = (fv_patch_result){0};
 }
 
@@ -82,7 +82,8 @@ static fv_status describe(const fv_sweep *s, const fv_patch_options *o, fv_patch
   r->clean_right = s->top == s->correct;
   r->undefined = count_undefined(s);
   r->clean_answer = piece_text(s, s->top), r->correct = piece_text(s, s->correct);
-  if (!r->clean_answer || !r->correct) return fv_fail(err, FV_ENOMEM, "no memory");
+  r->incorrect = s->incorrect < 0 ? fv_strdup("") : piece_text(s, s->incorrect);
+  if (!r->clean_answer || !r->correct || !r->incorrect) return fv_fail(err, FV_ENOMEM, "no memory");
   int64_t first;
   return fv_answer_rows(s->clean_input, o->correct, s->correct, &first, &r->answer_row, err);
 }
