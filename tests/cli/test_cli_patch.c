@@ -362,9 +362,8 @@ static void test_statuses(void **state) {
       {1, PATCH "--rows '\"zebra\"'", "zebra"},
       {1, PATCH "--corrupt-question 'what color is the small shirt?'", "9 rows there and 8 in the clean input"},
       {1, "fovea patch $M $I $Q --corrupt-image nothing.png", "nothing.png"},
-      {1, "fovea patch " FV_TEST_DATA "/vit/bare $I --corrupt gray --correct zebra", "zebra"},
-      {2, "fovea patch " FV_TEST_DATA "/vit/bare $I --corrupt-question what", "reads no text"},
-      {2, "fovea patch " FV_TEST_DATA "/bert/shards $Q --corrupt-question what", "no answer"},
+      {1, "fovea patch " FV_TEST_DATA "/vit/shards $I --corrupt gray --correct unicorn", "unicorn"},
+      {2, "fovea patch " FV_TEST_DATA "/vit/shards $I --corrupt-question what", "reads no text"},
       {2, PATCH "--csv a.csv --npz a.csv", "share a file"},
       {2, PATCH "--csv $V/image1.png", "cannot be a file that the run reads"},
   };
