@@ -11,6 +11,7 @@ static fv_status run(cli_session *s) {
   fv_report_options o;
   fv_report_defaults(&o);
   if (a->limit > 0) o.pictures = o.maps = a->limit;
+  o.threshold = a->threshold;
   if (!a->out) return fv_fail(&s->err, FV_EUSAGE, "name the page: fovea report %s --out report.html", db);
   fv_status st = output_stage(s, "out", a->out, &staged);
   if (!st) st = output_check_input(s, db);
@@ -31,5 +32,5 @@ const cli_command command_report = {
         "pictures and their own maps (default 200).",
     .takes_model = false,
     .operand = "DB",
-    .options = "out limit",
+    .options = "out limit threshold",
     .run = run};

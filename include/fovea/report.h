@@ -27,11 +27,13 @@ typedef struct fv_report_options {
   int64_t maps;     /* of these, how many bring their own maps; default 200 */
   int64_t numbers;  /* over all of these maps; default 600000, about 6 MB */
   int64_t side;     /* pixels of a picture's longer side; default 112 */
+  double threshold; /* of circuits: standard deviations above the mean importance; default 2 */
 } fv_report_options;
 
 void fv_report_defaults(fv_report_options *options);
 
-/* The page of a study's database. Pictures are looked for where the database says, then beside it. Errors: those of
+/* The page of a study's database. Pictures are looked for in the
+ * study's folder, beside the database, and as they are named. Errors: those of
  * fv_store_open; FV_EIO (cannot write), FV_ENOMEM. A picture that is missing or was changed is said on the page. */
 fv_status fv_report_write(const char *db, const char *path, const fv_report_options *options, fv_error *err);
 

@@ -61,14 +61,22 @@ static fv_status copy_text(sqlite3_stmt *s, int column, char **out, fv_error *er
   return *text && !*out ? fv_fail(err, FV_ENOMEM, "no memory") : FV_OK;
 }
 
-/* Pictures are written relative to the study. */
+/* Pictures are written relative to the study's folder, which is the database's where the study did not say or has
+ * moved. */
 static fv_status find_image(const confirmation *c, char **image, fv_error *err) {
   const char *path = fv_store_path(c->store), *slash = strrchr(path, '/');
   if (!*image || **image == '/') return FV_OK;
-  char *folder =
-      c->o->images ? fv_strdup(c->o->images) : fv_format("%.*s", slash ? (int)(slash - path) : 1, slash ? path : ".");
-  char *full = folder ? fv_path_join(folder, *image) : NULL;
+  char *folder = c->o->images ? fv_strdup(c->o->images) : NULL, *full = NULL;
+  fv_status st = folder ? FV_OK : fv_store_manifest(c->store, "folder", &folder, err);
+  if (st) return st;
+  if (folder) full = fv_path_join(folder, *image);
+  if (full && !c->o->images && !fv_file_exists(full)) free(full), full = NULL;
   free(folder);
+  if (!full && !c->o->images) {
+    folder = fv_format("%.*s", slash ? (int)(slash - path) : 1, slash ? path : ".");
+    full = folder ? fv_path_join(folder, *image) : NULL;
+    free(folder);
+  }
   if (!full) return fv_fail(err, FV_ENOMEM, "no memory");
   free(*image);
   *image = full;

@@ -11,7 +11,8 @@
 enum { GROUPS_MAX = 12 };
 
 void fv_report_defaults(fv_report_options *options) {
-  *options = (fv_report_options){.listed = 5000, .pictures = 200, .maps = 200, .numbers = 600000, .side = 112};
+  *options = (fv_report_options){
+      .listed = 5000, .pictures = 200, .maps = 200, .numbers = 600000, .side = 112, .threshold = 2.0};
 }
 
 void fv_report_release(fv_report *r) {

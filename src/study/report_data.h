@@ -8,6 +8,7 @@
 #define FOVEA_STUDY_REPORT_DATA_H
 
 #include "fovea/report.h"
+#include "fovea/store.h"
 #include "study/by_sample.h"
 #include "study/report_maps.h"
 #include "study/text_pool.h"
@@ -44,7 +45,8 @@ typedef struct fv_report {
   fv_report_options options;
   fv_text_pool strings;
   const char *title, *kind, *question_stack; /* question_stack NULL: any stack but a picture's and a decoder */
-  const char *folder;                        /* where relative pictures may also lie */
+  const fv_store *store;                     /* NULL: no study */
+  const char *folder;                        /* of the database: where relative pictures may lie */
   fv_report_fact *facts;
   size_t nfacts, facts_capacity;
   fv_report_sweep *sweeps;

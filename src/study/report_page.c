@@ -9,7 +9,7 @@
 #include "fovea/plot.h"
 #include "study/assets.h"
 #include "study/page_picture.h"
-#include "study/report_data.h"
+#include "study/report_circuits.h"
 
 /* ---- pictures ---- */
 
@@ -26,9 +26,18 @@ static void pictures_release(pictures *p) {
   free(p->uris);
 }
 
-/* The file as named, or its name beside the database. */
+/* The file where the study was, beside the database, or as it is named. */
 static fv_status locate(const fv_report *r, const char *path, char **out, fv_error *err) {
-  *out = path[0] == '/' || fv_file_exists(path) || !r->folder ? fv_strdup(path) : fv_path_join(r->folder, path);
+  const char *folders[] = {NULL, r->folder};
+  for (size_t i = 0; i < r->nfacts; i++)
+    if (strcmp(r->facts[i].name, "folder") == 0) folders[0] = r->facts[i].value;
+  for (int i = 0; i < 2 && path[0] != '/'; i++) {
+    if (!folders[i]) continue;
+    if (!(*out = fv_path_join(folders[i], path))) return fv_fail(err, FV_ENOMEM, "no memory");
+    if (fv_file_exists(*out)) return FV_OK;
+    free(*out);
+  }
+  *out = fv_strdup(path);
   return *out ? FV_OK : fv_fail(err, FV_ENOMEM, "no memory");
 }
 
@@ -197,6 +206,8 @@ static fv_status write_data(const fv_report *r, FILE *f, fv_error *err) {
   write_lists(r, &j);
   fv_status st = write_colors(&j, err);
   if (!st) st = fv_report_maps_write(&r->maps, &j, err);
+  fv_page_json_num(&j, "threshold", (float)r->options.threshold);
+  if (!st) st = fv_report_circuits_write(r, r->store, &j, err);
   if (!st) st = write_samples(r, &j, err);
   fv_page_json_end(&j, '}');
   return st;

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 #include <jansson.h>
 
+#include "fovea/heads.h"
 #include "fovea/report.h"
 #include "study/store_inside.h"
 #include "support/browser.h"
@@ -244,6 +245,50 @@ static void test_numbers(void **state) {
   free(html);
 }
 
+/* Circuits are those of fv_heads_read and fv_circuit_find, over all samples and by group. */
+static void test_circuits(void **state) {
+  (void)state;
+  plan p = {.name = "circuits", .reason = "", .question = "what", .samples = 9, .layers = 3, .rows = 4, .heads = 3};
+  size_t size, i, n = 0;
+  fv_report_options o;
+  fv_report_defaults(&o);
+  o.threshold = 0.5;
+  make(at("circuits.db"), &p);
+  OK(fv_report_write(at("circuits.db"), at("circuits.html"), &o, &e));
+  char *html = file_text(at("circuits.html"), &size);
+  json_t *data = page_data(html), *c, *h;
+  fv_store *s;
+  OK(fv_store_open(at("circuits.db"), FV_STORE_READ, &s, &e));
+  assert_int_equal(json_array_size(json_object_get(data, "circuits")), 3);
+  json_array_foreach(json_object_get(data, "circuits"), i, c) {
+    static const char *const groups[] = {NULL, "even", "odd"};
+    fv_heads_query q = {.sweep = "heads", .group = groups[i]};
+    fv_circuit_options options;
+    fv_circuit found = {0};
+    fv_heads heads = {0};
+    size_t k;
+    fv_circuit_defaults(&options);
+    options.threshold = 0.5;
+    OK(fv_heads_read(s, &q, &heads, &e));
+    OK(fv_circuit_find(heads.values, heads.samples, heads.layers, heads.heads, &options, &found, &e));
+    assert_int_equal(json_integer_value(json_object_get(c, "samples")), found.samples);
+    assert_int_equal(json_integer_value(json_object_get(c, "size")), found.size);
+    json_array_foreach(json_object_get(c, "heads"), k, h) {
+      assert_true((float)json_number_value(json_object_get(h, "importance")) == (float)found.list[k].importance);
+      assert_true((float)json_number_value(json_object_get(h, "high")) == (float)found.list[k].high);
+      assert_int_equal(json_is_true(json_object_get(h, "inside")), found.list[k].in_circuit);
+      n += found.list[k].in_circuit;
+    }
+    assert_int_equal(k, 9);
+    fv_circuit_release(&found);
+    fv_heads_release(&heads);
+  }
+  if (n == 0) fail_msg("no head is in a circuit: the test says nothing");
+  fv_store_close(s);
+  json_decref(data);
+  free(html);
+}
+
 /* The page's size is bounded by the options; all samples are in the means. */
 static void test_size(void **state) {
   (void)state;
@@ -362,8 +407,8 @@ static void test_refused(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_hostile), cmocka_unit_test(test_not_utf8),
-                                     cmocka_unit_test(test_numbers), cmocka_unit_test(test_size),
-                                     cmocka_unit_test(test_browser), cmocka_unit_test(test_single),
-                                     cmocka_unit_test(test_refused)};
+                                     cmocka_unit_test(test_numbers), cmocka_unit_test(test_circuits),
+                                     cmocka_unit_test(test_size),    cmocka_unit_test(test_browser),
+                                     cmocka_unit_test(test_single),  cmocka_unit_test(test_refused)};
   return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

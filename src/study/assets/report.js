@@ -49,14 +49,14 @@ function exact(v) {
 function brief(v, s) {
   if (!Number.isFinite(v)) return v < 0 ? MINUS + "\u221e" : "\u221e";
   const end = Math.max(Math.abs(s.lo), Math.abs(s.hi));
-  if (end >= 1e4 || end < 1e-4) return v === 0 ? "0" : v.toExponential(0).replace("+", "").replace("-", MINUS);
+  if (end >= 1e4 || end < 1e-4) return v === 0 ? "0" : v.toExponential(0).replace("+", "").replace(/-/g, MINUS);
   const text = v.toFixed(end >= 100 ? 0 : end >= 10 ? 1 : Math.min(5, Math.max(2, 1 - Math.floor(Math.log10(end)))));
   return /^-?0(\.0*)?$/.test(text) ? "0" : text.replace("-", MINUS);
 }
 function three(v) {
   if (v === null || v === undefined || !Number.isFinite(v)) return "";
   const a = Math.abs(v);
-  return (a === 0 ? "0" : a < 0.001 ? v.toExponential(1) : a < 100 ? v.toFixed(3) : v.toPrecision(4)).replace("-", MINUS);
+  return (a === 0 ? "0" : a < 0.001 ? v.toExponential(1) : a < 100 ? v.toFixed(3) : v.toPrecision(4)).replace(/-/g, MINUS);
 }
 function percent(v) { return (100 * v).toFixed(1) + " %"; }
 function count(n, one, many) { return n.toLocaleString("en-US") + " " + (n === 1 ? one : many || one + "s"); }
@@ -128,7 +128,7 @@ function pixels(o, color) {
 function heatmap(o) {
   const R = o.rows.length, C = o.cols.length, s = o.scale;
   const widest = Math.max(...o.rows.map(l => Math.min(Array.from(l).length, 20)), 1);
-  const left = Math.ceil(22 + 6.6 * widest), right = 64, top = 4, bottom = 34;
+  const left = Math.ceil(22 + 6.6 * widest), right = 74, top = 4, bottom = 34;
   const cw = Math.max(2, Math.min(o.square ? Math.floor(400 / R) : 54, Math.floor((o.width - left - right) / C)));
   const ch = o.square ? Math.max(2, Math.min(cw, Math.floor(400 / R))) : Math.max(1.2, Math.min(25, Math.floor(480 / R) || 480 / R));
   const W = C * cw, H = R * ch, total = Math.max(H, 64), width = left + W + right, height = top + total + bottom;
@@ -408,7 +408,10 @@ function inShort() {
     items.push([s.question ? ["\u201c", s.question, "\u201d: "] : "", "the model answers ", el("b", null, s.answer || s.correct || "?"), s.clean_prob !== undefined ?
       [", probability ", el("b", {class: "number"}, three(s.clean_prob)), " clean and ", el("b", {class: "number"}, three(s.corrupt_prob)), " corrupted"] : "", "."]);
   }
+  for (const text of checkSentences()) items.push(text);
+  for (const text of circuitSentences()) items.push(text);
   data.sweeps.forEach((sweep, i) => {
+    if ((data.circuits || []).some(c => c.sweep === i)) return;
     const all = mapsOf(i, -1);
     const sites = [...new Set(all.map(place))];
     for (const site of sites) {
@@ -425,8 +428,6 @@ function inShort() {
         ", " + (study ? "mean " : "") + METRICS[metric].title + " ", el("b", {class: "number"}, three(best.v)), half !== null && study ? " \u00b1 " + three(half) : "", map.samples > 1 ? " over " + count(map.samples, "sample") : "", "."]);
     }
   });
-  for (const text of circuitSentences()) items.push(text);
-  for (const text of checkSentences()) items.push(text);
   return el("div", {class: "short"}, el("h2", null, "In short"), el("ul", null, items.map(item => el("li", null, item))));
 }
 
@@ -443,20 +444,21 @@ function circuits() {
   const sites = new Map();
   for (const c of data.circuits) { const key = c.sweep + " " + c.stack + "." + c.site; sites.set(key, [...(sites.get(key) || []), c]); }
   return section("circuits", "Circuits",
-    el("p", null, "A head's importance is the mean over the samples of how far patching it moves the logit difference, at the row where it moves it most, whatever the direction. Lines are bootstrap 95 % intervals. A head is in the circuit (filled dots) when its importance is at least two standard deviations above the mean of all heads (dashed line) and its effect has one sign, permutation test, false discovery rate 0.05."),
+    el("p", null, "A head's importance is the mean over the samples of how far patching it moves the logit difference, at the row where it moves it most, whatever the direction. Lines are bootstrap 95 % intervals. A head is in the circuit (filled dots) when its importance is at least " + (data.threshold === 0 ? "the mean of all heads" : data.threshold + " standard deviation" + (data.threshold === 1 ? "" : "s") + " above the mean of all heads") + " (dashed line) and its effect has one sign, permutation test, false discovery rate 0.05."),
     [...sites.values()].map(list => {
-      const body = el("div"), number = ++figureNumber, first = list[0];
-      const draw = group => {
-        const c = circuitOf(list, group), sorted = c.heads.slice().sort((a, b) => b.importance - a.importance), shown = sorted.slice(0, 24);
-        const out = c.dropped ? " " + count(c.dropped, "sample") + " without the row " + (c.dropped === 1 ? "is" : "are") + " left out." : "";
-        body.replaceChildren(el("p", {class: "small soft"}, count(c.samples, "sample") + "; " + (c.size ? "in the circuit: " + names(c.heads.filter(h => h.inside), 24) + "." : "no head is in the circuit.") + out + (sorted.length > shown.length ? " The " + shown.length + " most important of " + sorted.length + " heads are drawn." : "")),
-          dots(shown.map(h => ({label: headName(h), value: h.importance, low: h.low, high: h.high, hollow: !h.inside})), {left: 70, line: 20, mark: c.threshold}),
+      const first = list[0], few = list.length <= 4;
+      const draw = (c, width) => {
+        const sorted = c.heads.slice().sort((a, b) => b.importance - a.importance), shown = sorted.slice(0, 24);
+        return [el("p", {class: "small soft"}, list.length > 1 ? [el("b", null, c.group === null ? "all" : c.group), ": "] : "", count(c.samples, "sample") + ". " + (c.size ? "In the circuit: " + names(c.heads.filter(h => h.inside), 24) + "." : "No head is in the circuit.") +
+          (c.dropped ? " " + count(c.dropped, "sample") + " without the row " + (c.dropped === 1 ? "is" : "are") + " left out." : "") + (sorted.length > shown.length ? " The " + shown.length + " most important of " + sorted.length + " heads." : "")),
+          dots(shown.map(h => ({label: headName(h), value: h.importance, low: h.low, high: h.high, hollow: !h.inside})), {left: 58, line: 19, width, mark: c.threshold}),
           el("details", null, el("summary", null, "as numbers"), table(["head", "importance", "low", "high", "signed mean", "q", "samples", "in the circuit"],
-            sorted.map(h => [headName(h), exact(h.importance), exact(h.low), exact(h.high), exact(h.mean), exact(h.q), String(h.n), h.inside ? "yes" : ""]), {class: "numbers", right: [1, 2, 3, 4, 5, 6]})));
+            sorted.map(h => [headName(h), exact(h.importance), exact(h.low), exact(h.high), exact(h.mean), exact(h.q), String(h.n), h.inside ? "yes" : ""]), {class: "numbers", right: [1, 2, 3, 4, 5, 6]}))];
       };
-      draw("");
-      return el("figure", null, el("figcaption", null, el("b", null, "Figure " + number + ". "), el("code", null, first.stack + "." + first.site), ", sweep ", el("i", null, first.sweep_name), ". Importance of heads."),
-        list.length > 1 ? el("div", {class: "controls"}, select("samples", list.map(c => [c.group === null ? "" : c.group, c.group === null ? "all" : c.group]), "", draw)) : null, body);
+      const caption = el("figcaption", null, el("b", null, "Figure " + ++figureNumber + ". "), "Importance of the heads at ", el("code", null, first.stack + "." + first.site), ", sweep ", el("i", null, first.sweep_name), ".");
+      if (few) return el("figure", {class: "wide"}, caption, el("div", {class: "plots"}, list.map(c => el("div", null, draw(c, [0, 330, 230, 100, 200][list.length])))));
+      const body = el("div", null, draw(first, 330));
+      return el("figure", null, caption, el("div", {class: "controls"}, select("samples", list.map((c, i) => [i, c.group === null ? "all" : c.group]), 0, i => body.replaceChildren(...draw(list[+i], 330)))), body);
     }));
 }
 
@@ -474,35 +476,44 @@ function confirmations() {
   return [...found.values()].filter(f => f.clean && f.circuit && f.random);
 }
 function checkSentences() {
-  const share = c => [el("b", {class: "number"}, percent(c.value)), c.low !== null && c.high !== null ? " [" + percent(c.low).replace(" %", "") + ", " + percent(c.high) + "]" : ""];
+  const share = c => [el("b", {class: "number"}, percent(c.value)), c.low !== null && c.high !== null ? " [" + percent(c.low).replace(" %", "") + ", " + percent(c.high).replace(" %", "") + "]" : ""];
   return confirmations().map(f => {
-    const heads = (f.spec.heads || []).map(h => "L" + h[0] + "H" + h[1]), one = heads.length === 1;
-    return ["A second method, ", f.sweep ? [el("i", null, f.sweep), ": "] : "", "with the output of ", one ? "head " : heads.length + " heads ", names((f.spec.heads || []).map(h => ({layer: h[0], head: h[1]})), 8),
-      f.spec.ablation === "zero" ? " set to zero" : " replaced by " + (one ? "its" : "their") + " mean", f.spec.group ? " (group " + f.spec.group + ")" : "", ", the model answers ", share(f.circuit), " of ", count(f.n, "sample"), " correctly instead of ", share(f.clean),
-      "; with as many heads at random", f.spec.random ? " (mean of " + f.spec.random + " sets)" : "", " it answers ", share(f.random), ". ", el("a", {href: "#checks"}, "Figure")];
+    const heads = (f.spec.heads || []).map(h => ({layer: h[0], head: h[1]})), one = heads.length === 1;
+    return [f.spec.group ? ["Group ", el("b", null, f.spec.group), ": the"] : "The", " model answers ", share(f.clean), " of ", count(f.n, "sample"), " correctly, and ", share(f.circuit), " when the output of ", one ? "head " : "heads ", names(heads, 8),
+      f.spec.stack ? [" (", el("code", null, f.spec.stack + "." + f.spec.site), ")"] : "", f.spec.ablation === "zero" ? " is set to zero; " : " is replaced by its mean; ", share(f.random), one ? " with another head at random" : " with as many other heads at random",
+      f.spec.random ? " (" + f.spec.random + " sets)" : "", ". ", el("a", {href: "#checks"}, "Second method")];
   });
 }
 function circuitSentences() {
-  return (data.circuits || []).filter(c => c.group === null).map(c => [el("i", null, c.sweep_name), ": ", c.size ? [count(c.size, "head") + " of " + c.heads.length + " above the threshold and significant: ", el("b", null, names(c.heads.filter(h => h.inside).sort((a, b) => b.importance - a.importance), 12)), ". "] : ["no head of " + c.heads.length + " is in the circuit. "], el("a", {href: "#circuits"}, "Circuits")]);
+  const bySite = new Map();
+  for (const c of data.circuits || []) { const key = c.sweep + " " + c.site; bySite.set(key, [...(bySite.get(key) || []), c]); }
+  return [...bySite.values()].map(list => {
+    const parts = list.length > 1 && list.some(c => c.group !== null && c.size) ? list.filter(c => c.group !== null) : list.slice(0, 1);
+    return [el("i", null, list[0].sweep_name), ": in the circuit ", parts.map((c, i) => [i ? "; " : "", c.group !== null ? "for " + c.group + " " : "", c.size ? el("b", null, names(c.heads.filter(h => h.inside), 12)) : "no head"]), ". ", el("a", {href: "#circuits"}, "Circuits")];
+  });
 }
+function niceStep(span) {
+  const ten = Math.pow(10, Math.floor(Math.log10(span / 4)));
+  return ten * [1, 2, 2.5, 5, 10].find(k => 4.5 * k * ten >= span);
+}
+/* Values with intervals, one line each. options: left and line in pixels, width of the plot, mark: a dashed line. */
 function dots(rows, options) {
-  const known = rows.flatMap(r => [r.value, r.low, r.high]).filter(v => v !== null).concat(options && options.mark !== null && options.mark !== undefined ? [options.mark] : []);
-  const unit = !options && known.every(v => v >= 0 && v <= 1), lo = unit ? 0 : Math.min(0, ...known), hi = unit ? 1 : Math.max(...known);
-  const left = options ? options.left : 300, W = 330, line = options ? options.line : 26, H = rows.length * line, x = v => left + W * (v - lo) / (hi - lo || 1);
-  const picture = svg("svg", {viewBox: `0 0 ${left + W + 150} ${H + 30}`, width: left + W + 150, height: H + 30, role: "img",
+  const mark = options && Number.isFinite(options.mark) ? options.mark : null;
+  const known = rows.flatMap(r => [r.value, r.low, r.high]).concat(mark).filter(v => v !== null);
+  const unit = !options && known.every(v => v >= 0 && v <= 1), step = unit ? 0.25 : niceStep(Math.max(...known, 0) - Math.min(...known, 0) || 1);
+  const lo = Math.floor(Math.min(0, ...known) / step) * step, hi = unit ? 1 : Math.ceil(Math.max(...known) / step - 1e-9) * step || step;
+  const left = options ? options.left : 300, W = options ? options.width : 330, right = options ? 132 : 150, line = options ? options.line : 26, H = rows.length * line, x = v => left + W * (v - lo) / (hi - lo);
+  const picture = svg("svg", {viewBox: `0 0 ${left + W + right} ${H + 30}`, width: left + W + right, height: H + 30, role: "img",
     "aria-label": rows.map(r => r.label + " " + three(r.value)).join("; ")});
-  for (let i = 0; i <= 4; i++) {
-    const v = lo + (hi - lo) * i / 4;
-    picture.append(svg("line", {x1: x(v), x2: x(v), y1: 2, y2: H + 4, class: "axis"}), svg("text", {x: x(v), y: H + 18, "font-size": 10.5, "text-anchor": "middle", class: "soft"}, three(v).replace(/\.?0+$/, "") || "0"));
-  }
-  if (options && options.mark !== null && options.mark !== undefined)
-    picture.append(svg("line", {x1: x(options.mark), x2: x(options.mark), y1: 2, y2: H + 4, class: "mark"}, svg("title", null, "threshold " + three(options.mark))));
+  for (let v = lo; v <= hi + step / 2; v += step)
+    picture.append(svg("line", {x1: x(v), x2: x(v), y1: 2, y2: H + 4, class: "axis"}), svg("text", {x: x(v), y: H + 18, "font-size": 10.5, "text-anchor": "middle", class: "soft"}, String(+v.toPrecision(3)).replace("-", MINUS)));
+  if (mark !== null) picture.append(svg("line", {x1: x(mark), x2: x(mark), y1: 2, y2: H + 4, class: "mark"}, svg("title", null, "threshold " + three(mark))));
   rows.forEach((r, i) => {
     const y = (i + 0.5) * line + 2;
     picture.append(svg("text", {x: left - 14, y: y + 4, "font-size": 12, "text-anchor": "end"}, svg("title", null, r.label), cut(r.label, 46)));
     if (r.low !== null && r.high !== null) picture.append(svg("line", {x1: x(r.low), x2: x(r.high), y1: y, y2: y, class: "whisker"}));
-    if (r.value !== null) picture.append(svg("circle", {cx: x(r.value), cy: y, r: 5, class: r.hollow ? "dot hollow" : "dot"}));
-    picture.append(svg("text", {x: left + W + 12, y: y + 4, "font-size": 11.5}, three(r.value) + (r.low !== null && r.high !== null ? "  [" + three(r.low) + ", " + three(r.high) + "]" : "")));
+    if (r.value !== null) picture.append(svg("circle", {cx: x(r.value), cy: y, r: options ? 4 : 5, class: r.hollow ? "dot hollow" : "dot"}));
+    picture.append(svg("text", {x: left + W + 12, y: y + 4, "font-size": options ? 11 : 11.5}, three(r.value) + (r.low !== null && r.high !== null ? "  [" + three(r.low) + ", " + three(r.high) + "]" : "")));
   });
   return picture;
 }
@@ -527,7 +538,8 @@ function checks() {
 
 function asked() {
   const keys = ["site", "restore", "heads", "rows", "layers", "window", "corrupt", "direction", "draws", "answers"];
-  const used = keys.filter(k => specs.some(s => s && s[k] !== undefined && s[k] !== null));
+  const defaults = {window: 1, draws: 10, direction: "denoise", answers: "own", heads: "all"};
+  const used = keys.filter(k => specs.some(s => s && s[k] !== undefined && s[k] !== null && s[k] !== defaults[k]));
   const first = data.samples.find(s => s.status === "done");
   const example = study && first && first.question ? el("p", null, "For example, ", el("i", null, first.name || "the sample"), ": \u201c", first.question, "\u201d", first.correct ? [", correct answer ", el("b", null, first.correct)] : "", first.incorrect ? [", incorrect ", el("b", null, first.incorrect)] : "", ".") : null;
   return section("asked", "What was asked",
