@@ -3,6 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "db_output.h"
 #include "page.h"
 #include "patch_output.h"
 
@@ -83,24 +84,29 @@ static fv_status compute(cli_session *s, const fv_patch_options *o) {
   patch_run r = {.s = s, .options = o};
   fv_table_file *csv = NULL;
   const char *table = a->csv, *html = NULL;
+  cli_db db = {.s = s};
   fv_status st = fv_table_new(&r.table, &s->err);
   if (!st && a->csv && strcmp(a->csv, "-") != 0) st = output_stage(s, "csv", a->csv, &table);
   if (!st) st = output_stage(s, "npz", a->npz, &r.npz);
   if (!st) st = output_stage(s, "plot", a->plot, &r.plot);
   if (!st) st = output_stage(s, "html", a->html, &html);
   if (!st && a->csv) st = fv_csv_open(table, &csv, &s->err);
+  if (!st) st = db_open(s, &db);
   if (!st) {
-    fv_sink sinks[2] = {fv_table_sink(r.table)};
+    fv_sink sinks[3] = {fv_table_sink(r.table)};
     fv_tee tee = {1, sinks};
     if (csv) sinks[tee.count++] = fv_table_file_sink(csv);
+    if (a->db) sinks[tee.count++] = db_sink(&db);
     st = patch(s, o, &r, fv_tee_sink(&tee));
   }
   if (!st) st = patch_maps_make(&r);
   if (!st) st = patch_output(&r);
   if (!st && html) st = write_page(&r, html);
+  if (!st) st = db_add_patch(&db, o, &r.result);
   /* Last, because on standard output it cannot be taken back. */
   if (!st && csv) st = fv_table_file_commit(csv, &s->err), csv = NULL;
   fv_table_file_abort(csv);
+  db_close(&db);
   patch_maps_release(&r);
   fv_patch_release(&r.result);
   fv_table_free(r.table);
@@ -146,6 +152,6 @@ const cli_command command_patch = {
     .takes_model = true,
     .options =
         "image question prompt corrupt-image corrupt-question corrupt site heads rows layers window direction "
-        "correct incorrect draws pad-attended csv npz plot html json show metric colors vmin vmax serif "
+        "correct incorrect draws pad-attended csv npz plot html db json show metric colors vmin vmax serif "
         "hide-last-tick exif pillow seed rng threads memory compute check dry-run",
     .run = run};

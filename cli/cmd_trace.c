@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "db_output.h"
 #include "page.h"
 #include "trace_output.h"
 
@@ -86,7 +87,7 @@ static bool is_data_error(fv_status st) {
 }
 
 static fv_status trace_sample(cli_session *s, fv_trace_options *o, const fv_sample *one, fv_samples *samples,
-                              trace_run *r, fv_sink sink) {
+                              trace_run *r, fv_sink sink, cli_db *db) {
   bool match = false;
   char said[128] = "", reason[FV_ERROR_TEXT + 32];
   fv_status st = output_check_input(s, one->image);
@@ -100,18 +101,19 @@ static fv_status trace_sample(cli_session *s, fv_trace_options *o, const fv_samp
   /* The rows of a sample reach the table only when all of them are there. */
   if (!st) st = fv_trace(s->model, o, sink, NULL, &r->result, &s->err);
   if (!st) r->traced++, r->matched += strcmp(r->result.answer, one->gold) == 0;
+  if (!st) return db_add_trace(db, o, &r->result);
   if (!is_data_error(st)) return st;
   snprintf(reason, sizeof reason, "%s", s->err.text);
   return fv_samples_exclude(samples, one->name, reason, &s->err);
 }
 
-static fv_status trace_samples(cli_session *s, fv_trace_options *o, trace_run *r, fv_sink sink) {
+static fv_status trace_samples(cli_session *s, fv_trace_options *o, trace_run *r, fv_sink sink, cli_db *db) {
   cli_progress p;
   fv_status st =
       fv_samples_coco_qa(s->args->samples, s->args->images, s->args->words, s->args->limit, &r->samples, &s->err);
   const fv_progress *progress = progress_start(&p, "samples", (double)r->samples.count);
   for (size_t i = 0; i < r->samples.count && !st; i++) {
-    st = trace_sample(s, o, &r->samples.list[i], &r->samples, r, sink);
+    st = trace_sample(s, o, &r->samples.list[i], &r->samples, r, sink, db);
     if (!st && !progress->fn(progress->user, (double)(i + 1) / (double)r->samples.count))
       st = fv_fail(&s->err, FV_ECANCELLED, "stopped on request");
   }
@@ -176,8 +178,9 @@ static fv_status compute(cli_session *s, fv_trace_options *o, const fv_trace_cho
   trace_run r = {.s = s, .options = o, .choice = *choice};
   fv_table_file *csv = NULL;
   fv_table *table = NULL;
-  fv_sink sinks[2];
+  fv_sink sinks[3];
   fv_tee tee = {0, sinks};
+  cli_db db = {.s = s};
   const char *name = a->csv, *html = NULL;
   fv_status st = FV_OK;
   if (a->csv && strcmp(a->csv, "-") != 0) st = output_stage(s, "csv", a->csv, &name);
@@ -188,13 +191,17 @@ static fv_status compute(cli_session *s, fv_trace_options *o, const fv_trace_cho
   if (!st && csv) sinks[tee.count++] = fv_table_file_sink(csv);
   if (!st && html) st = fv_table_new(&table, &s->err);
   if (!st && html) sinks[tee.count++] = fv_table_sink(table);
+  if (!st) st = db_open(s, &db);
+  if (!st && a->db) sinks[tee.count++] = db_sink(&db);
   fv_sink sink = tee.count ? fv_tee_sink(&tee) : (fv_sink){0};
-  if (!st) st = a->samples ? trace_samples(s, o, &r, sink) : trace_one(s, o, &r, sink);
+  if (!st) st = a->samples ? trace_samples(s, o, &r, sink, &db) : trace_one(s, o, &r, sink);
   if (!st) st = trace_output(&r);
   if (!st && html) st = write_page(&r, html, table);
+  if (!st && !a->samples) st = db_add_trace(&db, o, &r.result);
   /* Last, because on standard output it cannot be taken back. */
   if (!st && csv) st = fv_table_file_commit(csv, &s->err), csv = NULL;
   fv_table_file_abort(csv);
+  db_close(&db);
   fv_table_free(table);
   fv_trace_release(&r.result);
   fv_samples_release(&r.samples);
@@ -236,7 +243,8 @@ const cli_command command_trace = {
     .options =
         "image question prompt corrupt restore window draws noise-redraw layer-start feature-range target samples "
         "images words limit "
-        "only-correct avg-divisor csv npz plot html json show value facet colors vmin vmax serif hide-last-tick labels "
+        "only-correct avg-divisor csv npz plot html db json show value facet colors vmin vmax serif hide-last-tick "
+        "labels "
         "exif "
         "pillow seed rng "
         "threads memory compute check dry-run",

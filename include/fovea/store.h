@@ -38,6 +38,10 @@ fv_status fv_store_open(const char *path, fv_store_mode mode, fv_store **out, fv
 void fv_store_close(fv_store *store); /* NULL is harmless */
 const char *fv_store_path(const fv_store *store);
 
+/* The folder that relative pictures of the samples are in, malloc'ed: the study's where it still is, else the
+ * database's own. */
+fv_status fv_store_folder(const fv_store *store, char **folder, fv_error *err);
+
 /* One value of the manifest in *value, malloc'ed; NULL when there is none. Keys: study (the settings as JSON), model,
  * model_sha256, family, tokenizer_sha256, preprocessor_sha256, version, build, engine, cpu, seed, created, ... */
 fv_status fv_store_manifest(const fv_store *store, const char *key, char **value, fv_error *err);
@@ -93,6 +97,9 @@ typedef struct fv_store_result {
  * FV_EMISMATCH. */
 fv_status fv_store_put(fv_store *store, const fv_store_sample *sample, const fv_store_result *results, size_t nresults,
                        fv_error *err);
+/* The results alone, for a sample that is there. */
+fv_status fv_store_put_results(fv_store *store, int64_t id, const fv_store_result *results, size_t nresults,
+                               fv_error *err);
 /* Whether the sample with this id is stored, whatever its status. */
 fv_status fv_store_has(const fv_store *store, int64_t id, bool *yes, fv_error *err);
 

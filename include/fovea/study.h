@@ -17,8 +17,9 @@
 #ifndef FOVEA_STUDY_H
 #define FOVEA_STUDY_H
 
+#include "fovea/patch.h"
 #include "fovea/store.h"
-#include "fovea/wave.h"
+#include "fovea/trace.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -81,6 +82,14 @@ fv_status fv_study_shards_found(const char *db, char ***paths, size_t *count, fv
 /* Adds what the databases hold to `db`, which is made when there is none; samples that it has are left alone. They
  * must be of the same study and the same model (FV_EMISMATCH). Each is added in one transaction. */
 fv_status fv_study_merge(const char *db, const char *const *from, size_t count, fv_error *err);
+
+/* One experiment's rows, as --db adds them. The sample is the one with the same name, picture and text, or a new one
+ * (without a name: "STEM: question"); the sweep is the one with the same settings, or a new one ("patch", "patch-2",
+ * ...); what that sweep had for the sample is replaced. FV_EMISMATCH: the database is another model's. */
+fv_status fv_store_add_trace(fv_store *store, const fv_model *model, const fv_trace_options *options,
+                             const fv_trace_result *result, const fv_table *table, fv_error *err);
+fv_status fv_store_add_patch(fv_store *store, const fv_model *model, const fv_patch_options *options,
+                             const fv_patch_result *result, const fv_table *table, fv_error *err);
 
 #ifdef __cplusplus
 }

@@ -108,9 +108,9 @@ fv_status fv_report_write(const char *db, const char *path, const fv_report_opti
     r.options = *options;
   else
     fv_report_defaults(&r.options);
-  const char *slash = strrchr(db, '/');
-  char *folder = slash ? fv_format("%.*s", (int)(slash - db + 1), db) : fv_strdup(".");
-  fv_status st = folder ? fv_store_open(db, FV_STORE_READ, &store, err) : fv_fail(err, FV_ENOMEM, "no memory");
+  char *folder = NULL;
+  fv_status st = fv_store_open(db, FV_STORE_READ, &store, err);
+  if (!st) st = fv_store_folder(store, &folder, err);
   r.folder = folder, r.store = store;
   if (!st) st = fill(&r, store, err);
   if (!st) st = choose_title(&r, db, err);

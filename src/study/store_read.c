@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include <openssl/evp.h>
 
@@ -20,6 +21,16 @@ fv_status fv_store_manifest(const fv_store *s, const char *key, char **value, fv
   if (!st && more && !(*value = fv_strdup(fv_store_text(q, 0)))) st = fv_fail(err, FV_ENOMEM, "no memory");
   sqlite3_finalize(q);
   return st;
+}
+
+fv_status fv_store_folder(const fv_store *s, char **folder, fv_error *err) {
+  struct stat info;
+  const char *slash = strrchr(s->path, '/');
+  fv_status st = fv_store_manifest(s, "folder", folder, err);
+  if (st || (*folder && stat(*folder, &info) == 0 && S_ISDIR(info.st_mode))) return st;
+  free(*folder);
+  *folder = slash ? fv_format("%.*s", (int)(slash == s->path ? 1 : slash - s->path), s->path) : fv_strdup(".");
+  return *folder ? FV_OK : fv_fail(err, FV_ENOMEM, "no memory");
 }
 
 fv_status fv_store_has(const fv_store *s, int64_t id, bool *yes, fv_error *err) {

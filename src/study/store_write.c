@@ -267,3 +267,10 @@ fv_status fv_store_put(fv_store *s, const fv_store_sample *sample, const fv_stor
   if (!st) st = write_results(s, sample->id, results, nresults, err);
   return fv_store_end(s, st, err);
 }
+
+fv_status fv_store_put_results(fv_store *s, int64_t id, const fv_store_result *results, size_t nresults,
+                               fv_error *err) {
+  fv_status st = fv_store_begin(s, err);
+  if (st) return st;
+  return fv_store_end(s, write_results(s, id, results, nresults, err), err);
+}

@@ -83,6 +83,11 @@ bool fv_study_excludes(fv_status st);
 /* The model's part of the manifest: written when it is missing, else compared (FV_EMISMATCH). note: "" or a sentence
  * for the user. */
 fv_status fv_store_record_model(fv_store *store, const fv_model *model, int64_t seed, char note[512], fv_error *err);
+/* Rows of the stacks that read text, without those of a picture spliced into it; the names live in *infos. Both are
+ * malloc'ed, also after a failure. */
+fv_status fv_sample_rows(const fv_model *model, const fv_input *input, fv_store_row **rows, fv_row_info **infos,
+                         size_t *count, fv_error *err);
+
 /* study_record.c: the study's part of the manifest, written into a new database and compared with an old one. */
 fv_status fv_study_record(const fv_study *s, const fv_model *model, fv_store *store, char note[512], fv_error *err);
 /* Whether the database holds a study, which is this one (otherwise FV_EMISMATCH). */

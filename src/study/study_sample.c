@@ -72,29 +72,6 @@ static fv_status exclude_by(job *j, fv_status st, const char *prefix, const fv_e
   return result;
 }
 
-/* Rows of the stacks that read text; those of a picture spliced into it are left out. */
-static fv_status list_rows(job *j, const fv_input *in, fv_error *err) {
-  fv_record *r = j->r;
-  size_t room = 0, n = 0;
-  for (int t = 0; t < fv_model_stacks(j->model); t++)
-    room += (size_t)fv_input_rows(in, fv_model_stack(j->model, t).name);
-  r->rows = fv_alloc(room, sizeof *r->rows), r->infos = fv_alloc(room, sizeof *r->infos);
-  if (!r->rows || !r->infos) return no_memory(err);
-  for (int t = 0; t < fv_model_stacks(j->model); t++) {
-    const char *stack = fv_model_stack(j->model, t).name;
-    int64_t T = strcmp(stack, "head") == 0 ? 0 : fv_input_rows(in, stack);
-    for (int64_t row = 0; row < T; row++) {
-      fv_row_info *info = &r->infos[n];
-      fv_status st = fv_input_row(in, stack, row, info, err);
-      if (st) return st;
-      if (info->id < 0 || strncmp(info->name, "image[", 6) == 0) continue;
-      r->rows[n++] = (fv_store_row){stack, row, info->id, info->piece, info->name};
-    }
-  }
-  r->sample.nrows = n, r->sample.rows = r->rows;
-  return FV_OK;
-}
-
 static fv_status read_inputs(job *j, fv_input **clean, fv_error *err) {
   fv_sample_options o;
   fv_error own = {0};
@@ -109,7 +86,9 @@ static fv_status read_inputs(job *j, fv_input **clean, fv_error *err) {
   other.image = j->pair->corrupt_image;
   if (other.image && fv_pictures_sha256(j->pictures, &other, j->r->corrupt_sha256))
     j->r->sample.corrupt_image_sha256 = j->r->corrupt_sha256;
-  return list_rows(j, *clean, err);
+  st = fv_sample_rows(j->model, *clean, &j->r->rows, &j->r->infos, &j->r->sample.nrows, err);
+  j->r->sample.rows = j->r->rows;
+  return st;
 }
 
 static fv_status read_answers(job *j, const fv_input *clean, fv_error *err) {
@@ -201,6 +180,54 @@ static fv_status run_trace(job *j, const fv_sweep *w, const fv_sample_options *o
   return st ? st : kept;
 }
 
+/* A picture's corruption says which file, for the experiment as it is opened here, and for the rows as the study names
+ * it: results do not depend on where a study lies. */
+typedef struct renaming {
+  const fv_study *s;
+  const fv_sample_options *o;
+  char **names; /* per corruption */
+  fv_sink sink;
+} renaming;
+
+static fv_status rename_row(void *user, const fv_row *row, fv_error *err) {
+  const renaming *r = user;
+  fv_row renamed = *row;
+  for (size_t i = 0; row->corrupt && i < r->o->corrupt.count; i++)
+    if (strcmp(row->corrupt, r->o->corrupt.items[i]) == 0) renamed.corrupt = r->names[i];
+  return r->sink.row(r->sink.user, &renamed, err);
+}
+
+static fv_status start_renaming(renaming *r, fv_error *err) {
+  if (!(r->names = fv_alloc(r->o->corrupt.count, sizeof *r->names))) return no_memory(err);
+  for (size_t i = 0; i < r->o->corrupt.count; i++) {
+    const char *text = r->o->corrupt.items[i];
+    bool image = strncmp(text, "image:", 6) == 0;
+    r->names[i] = image ? fv_format("image:%s", fv_study_inner_path(r->s, text + 6)) : fv_strdup(text);
+    if (!r->names[i]) return no_memory(err);
+  }
+  return FV_OK;
+}
+
+static void end_renaming(renaming *r) {
+  for (size_t i = 0; r->names && i < r->o->corrupt.count; i++) free(r->names[i]);
+  free(r->names);
+}
+
+/* The experiment itself; *own is its failure, err that of keeping its results. */
+static fv_status run_kind(job *j, const fv_sweep *w, const fv_sample_options *o, fv_table *table, fv_error *own,
+                          fv_error *err) {
+  fv_progress progress = {on_progress, j};
+  const fv_progress *inner = j->progress->fn ? &progress : NULL;
+  renaming r = {j->s, o, NULL, fv_table_sink(table)};
+  fv_sink sink = {&r, rename_row};
+  fv_status st = start_renaming(&r, err);
+  if (!st)
+    st = w->kind == FV_SWEEP_PATCH ? run_patch(j, w, o, sink, inner, own, err)
+                                   : run_trace(j, w, o, sink, inner, own, err);
+  end_renaming(&r);
+  return st;
+}
+
 static fv_status run_sweep(job *j, const fv_sweep *w, fv_error *err) {
   fv_sample_options o;
   fv_error own = {0};
@@ -215,10 +242,7 @@ static fv_status run_sweep(job *j, const fv_sweep *w, fv_error *err) {
     st = exclude_by(j, FV_EFORMAT, prefix, &own, err);
   } else if (!(st = fv_table_new(&table, err))) {
     j->r->results[j->r->nresults++] = (fv_store_result){(int64_t)j->sweep + 1, table};
-    fv_progress progress = {on_progress, j};
-    const fv_progress *inner = j->progress->fn ? &progress : NULL;
-    st = w->kind == FV_SWEEP_PATCH ? run_patch(j, w, &o, fv_table_sink(table), inner, &own, err)
-                                   : run_trace(j, w, &o, fv_table_sink(table), inner, &own, err);
+    st = run_kind(j, w, &o, table, &own, err);
     /* A control may draw a pair of answers that cannot be told apart; it then has no rows of this sample. */
     if (st == FV_EUSAGE && w->answers)
       st = FV_OK;

@@ -33,7 +33,6 @@ static const usage_case cases[] = {
     {2, "fovea help trace edit", "unexpected argument \"edit\""},
     {2, "fovea $T --html -", "only --csv and --json can be standard output"},
     {1, "fovea $T --html /no/where.html", "/no/where.html: cannot write"},
-    {2, "fovea $T --db x.db", "unknown option --db"},
     {2, "fovea ask", "a model folder is missing"},
     {2, "fovea ask $M $M", "unexpected argument"},
     {2, "fovea ask $M -x", "unknown option -x"},
