@@ -27,6 +27,7 @@ enum { SPAN = 2048, BLOCK = VL * VL * 4, ROW_BLOCKS = SPAN / BLOCK, LINE = 64 };
 typedef struct ahead {
   const uint8_t *from; /* the next span of the first row */
   int64_t row_bytes, block;
+  int64_t until; /* the column at which it begins */
 } ahead;
 
 #if VL == 16
@@ -87,25 +88,32 @@ VINLINE void split_bf16(vu word, vf *even, vf *odd) {
   *odd = (vf)(word & vsetu(0xFFFF0000u));
 }
 
-/* Words already turned, as the floats of columns 0.. at to[column * step]. */
-VINLINE void store_columns(fv_weight_type type, const vu r[VL], float *to, int64_t step) {
+/* Words already turned, as the floats of so many columns at to[column * step]. */
+VINLINE void store_columns(fv_weight_type type, const vu r[VL], int64_t columns, float *to, int64_t step) {
 #pragma GCC unroll 16
   for (int i = 0; i < VL; i++) {
     vf even, odd;
     if (type == FV_WEIGHT_F32) {
-      vstore(to + i * step, (vf)r[i]);
+      if (i < columns) vstore(to + i * step, (vf)r[i]);
       continue;
     }
     if (type == FV_WEIGHT_F16)
       split_f16(r[i], &even, &odd);
     else
       split_bf16(r[i], &even, &odd);
-    vstore(to + 2 * i * step, even);
-    vstore(to + (2 * i + 1) * step, odd);
+    if (2 * i < columns) vstore(to + 2 * i * step, even);
+    if (2 * i + 1 < columns) vstore(to + (2 * i + 1) * step, odd);
   }
 }
 
-/* The same for what does not fill a block of vectors. */
+/* The first `bytes` of a vector's place in memory, the rest zero. */
+VINLINE vu load_some(const uint8_t *from, int64_t bytes) {
+  vu v = {0};
+  memcpy(&v, from, (size_t)bytes);
+  return v;
+}
+
+/* The same, number by number, for rows that do not fill vectors. */
 static void widen_rest(fv_weight_type type, const uint8_t *w, int64_t row_bytes, int64_t rows, int64_t columns,
                        float *to, int64_t step) {
   for (int64_t n = 0; n < rows; n++)
@@ -118,36 +126,59 @@ static void widen_rest(fv_weight_type type, const uint8_t *w, int64_t row_bytes,
     }
 }
 
+VINLINE void ask(ahead *next) {
+  const uint8_t *from = next->from + next->block / ROW_BLOCKS * next->row_bytes + next->block % ROW_BLOCKS * BLOCK;
+#pragma GCC unroll 16
+  for (int i = 0; i < BLOCK; i += LINE) __builtin_prefetch(from + i, 0, 2);
+  next->block++;
+}
+
 /* `rows` <= VL rows of `columns` numbers, widened and turned: to[column * step + row]. */
 VINLINE void widen_rows(fv_weight_type type, const uint8_t *w, int64_t row_bytes, int64_t rows, int64_t columns,
                         float *to, int64_t step, ahead *next) {
   const int64_t size = type == FV_WEIGHT_F32 ? 4 : 2, block = VL * 4 / size;
+  if (rows < VL) {
+    widen_rest(type, w, row_bytes, rows, columns, to, step);
+    return;
+  }
+  vu r[VL];
   int64_t c = 0;
-  for (; rows == VL && c + block <= columns; c += block, next->block++) {
-    vu r[VL];
-    const uint8_t *ask = next->from + next->block / ROW_BLOCKS * row_bytes + next->block % ROW_BLOCKS * BLOCK;
-#pragma GCC unroll 16
-    for (int i = 0; i < BLOCK; i += LINE) __builtin_prefetch(ask + i, 0, 2);
+  for (; c + block <= columns; c += block) {
+    ask(next);
 #pragma GCC unroll 16
     for (int i = 0; i < VL; i++) memcpy(&r[i], w + i * row_bytes + c * size, sizeof r[i]);
     turn(r);
-    store_columns(type, r, to + c * step, step);
+    store_columns(type, r, block, to + c * step, step);
   }
-  if (c < columns) widen_rest(type, w + c * size, row_bytes, rows, columns - c, to + c * step, step);
+  if (c == columns) return;
+  ask(next);
+  for (int i = 0; i < VL; i++) r[i] = load_some(w + i * row_bytes + c * size, (columns - c) * size);
+  turn(r);
+  store_columns(type, r, columns - c, to + c * step, step);
 }
 
-/* What follows the span of the rows' bytes at `at`: their next one, or the rows behind them. */
-VINLINE ahead span_behind(const uint8_t *w, int64_t row_bytes, int64_t rows, int64_t at) {
-  int64_t offset = at + SPAN < row_bytes ? at + SPAN : rows * row_bytes;
-  return (ahead){w + offset, row_bytes, 0};
+/* The strip whose rows begin at w is worked on from column c on: what to ask for meanwhile, the rows' next span, or the
+ * rows behind them. */
+VINLINE void look_ahead(ahead *next, const uint8_t *w, int64_t row_bytes, int64_t rows, int64_t c, int64_t size) {
+  if (c > 0 && c < next->until) return;
+  int64_t offset = c * size + SPAN < row_bytes ? c * size + SPAN : rows * row_bytes;
+  *next = (ahead){w + offset, row_bytes, 0, c + SPAN / size};
+}
+
+/* Columns of the piece that begins at column c of rows at w: DEPTH, or as many as bring the next one to the beginning
+ * of a cache line in every row. Tensors begin anywhere, and lines that are read in two halves are fetched twice. */
+VINLINE int64_t piece(const uint8_t *w, int64_t row_bytes, int64_t c, int64_t end, int64_t size) {
+  int64_t depth = DEPTH, over = (int64_t)((uintptr_t)(w + c * size) % LINE);
+  if (over && over % size == 0 && row_bytes % LINE == 0) depth = (LINE - over) / size;
+  return depth < end - c ? depth : end - c;
 }
 
 VINLINE void pack_as(fv_weight_type type, const fv_pack_task *t) {
   const int64_t size = type == FV_WEIGHT_F32 ? 4 : 2, row_bytes = t->K * size;
-  ahead next = {t->w, row_bytes, 0};
-  for (int64_t c = 0; c < t->K; c += DEPTH) {
-    int64_t columns = t->K - c < DEPTH ? t->K - c : DEPTH;
-    if (c * size % SPAN == 0) next = span_behind(t->w, row_bytes, t->N, c * size);
+  ahead next = {t->w, row_bytes, 0, 0};
+  for (int64_t c = 0, columns; c < t->K; c += columns) {
+    columns = piece(t->w, row_bytes, c, t->K, size);
+    look_ahead(&next, t->w, row_bytes, t->N, c, size);
     for (int64_t n = 0; n < t->N; n += VL) {
       float *to = t->to + n / t->block * t->block_step + n % t->block + c * t->column_step;
       widen_rows(type, t->w + n * row_bytes + c * size, row_bytes, t->N - n < VL ? t->N - n : VL, columns, to,
@@ -225,12 +256,12 @@ VINLINE void few_as(fv_weight_type type, const fv_few_task *t) {
   for (int64_t n = 0; n < t->N; n += STRIP) {
     int64_t outputs = t->N - n < STRIP ? t->N - n : STRIP, begin = 0, depth;
     const uint8_t *w = t->w + n * row_bytes;
-    ahead next = {w, row_bytes, 0};
+    ahead next = {w, row_bytes, 0, 0};
     for (int64_t c = 0; c < t->K; c += depth) {
       if (c == begin + t->chain) begin = c;
       int64_t end = begin + t->chain < t->K ? begin + t->chain : t->K;
-      depth = end - c < DEPTH ? end - c : DEPTH;
-      if (c * size % SPAN == 0) next = span_behind(w, row_bytes, STRIP, c * size);
+      depth = piece(w, row_bytes, c, end, size);
+      look_ahead(&next, w, row_bytes, STRIP, c, size);
       for (int64_t i = 0; i < outputs; i += VL)
         widen_rows(type, w + i * row_bytes + c * size, row_bytes, outputs - i < VL ? outputs - i : VL, depth,
                    buffer + i, STRIP, &next);
