@@ -456,7 +456,7 @@ function circuits() {
             sorted.map(h => [headName(h), exact(h.importance), exact(h.low), exact(h.high), exact(h.mean), exact(h.q), String(h.n), h.inside ? "yes" : ""]), {class: "numbers", right: [1, 2, 3, 4, 5, 6]}))];
       };
       const caption = el("figcaption", null, el("b", null, "Figure " + ++figureNumber + ". "), "Importance of the heads at ", el("code", null, first.stack + "." + first.site), ", sweep ", el("i", null, first.sweep_name), ".");
-      if (few) return el("figure", {class: "wide"}, caption, el("div", {class: "plots"}, list.map(c => el("div", null, draw(c, [0, 330, 230, 100, 200][list.length])))));
+      if (few) return el("figure", null, caption, el("div", {class: list.length === 3 ? "plots three" : "plots"}, list.map(c => el("div", null, draw(c, [0, 330, 230, 100, 200][list.length])))));
       const body = el("div", null, draw(first, 330));
       return el("figure", null, caption, el("div", {class: "controls"}, select("samples", list.map((c, i) => [i, c.group === null ? "all" : c.group]), 0, i => body.replaceChildren(...draw(list[+i], 330)))), body);
     }));
@@ -492,15 +492,15 @@ function circuitSentences() {
     return [el("i", null, list[0].sweep_name), ": in the circuit ", parts.map((c, i) => [i ? "; " : "", c.group !== null ? "for " + c.group + " " : "", c.size ? el("b", null, names(c.heads.filter(h => h.inside), 12)) : "no head"]), ". ", el("a", {href: "#circuits"}, "Circuits")];
   });
 }
-function niceStep(span) {
-  const ten = Math.pow(10, Math.floor(Math.log10(span / 4)));
-  return ten * [1, 2, 2.5, 5, 10].find(k => 4.5 * k * ten >= span);
+function niceStep(span, steps) {
+  const ten = Math.pow(10, Math.floor(Math.log10(span / steps)));
+  return ten * [1, 2, 2.5, 5, 10].find(k => (steps + 0.5) * k * ten >= span);
 }
 /* Values with intervals, one line each. options: left and line in pixels, width of the plot, mark: a dashed line. */
 function dots(rows, options) {
   const mark = options && Number.isFinite(options.mark) ? options.mark : null;
   const known = rows.flatMap(r => [r.value, r.low, r.high]).concat(mark).filter(v => v !== null);
-  const unit = !options && known.every(v => v >= 0 && v <= 1), step = unit ? 0.25 : niceStep(Math.max(...known, 0) - Math.min(...known, 0) || 1);
+  const unit = !options && known.every(v => v >= 0 && v <= 1), step = unit ? 0.25 : niceStep(Math.max(...known, 0) - Math.min(...known, 0) || 1, options && options.width < 150 ? 2 : 4);
   const lo = Math.floor(Math.min(0, ...known) / step) * step, hi = unit ? 1 : Math.ceil(Math.max(...known) / step - 1e-9) * step || step;
   const left = options ? options.left : 300, W = options ? options.width : 330, right = options ? 132 : 150, line = options ? options.line : 26, H = rows.length * line, x = v => left + W * (v - lo) / (hi - lo);
   const picture = svg("svg", {viewBox: `0 0 ${left + W + right} ${H + 30}`, width: left + W + right, height: H + 30, role: "img",
