@@ -163,6 +163,7 @@ void json_bool(json_out *j, const char *key, bool value);
 void json_matrix(json_out *j, const char *key, const double *v, int64_t rows, int64_t cols); /* numbers as json_num */
 fv_status json_model(json_out *j, cli_session *s);
 void json_answer(json_out *j, const fv_answer *a);
+void json_question(json_out *j, const fv_input_options *o); /* as it was typed */
 void json_input(json_out *j, const cli_session *s, const fv_input *in);
 
 #endif

@@ -156,6 +156,7 @@ static fv_status summary(cli_session *s) {
   if (fv_model_vocabulary(m))
     fprintf(s->out, "tokenizer     %s, %lld pieces\n", fv_model_tokenizer_kind(m), (long long)fv_model_vocabulary(m));
   if (fv_model_classes(m)) fprintf(s->out, "answer        one of %lld classes\n", (long long)fv_model_classes(m));
+  if (fv_model_several_texts(m)) fputs("answer        one of the texts that are given\n", s->out);
   if (fv_model_image_size(m)) {
     int64_t side = fv_model_image_size(m), patch = fv_model_patch_size(m);
     fprintf(s->out, "picture       %lldx%lld, patches of %lld: %lld x %lld\n", (long long)side, (long long)side,

@@ -87,6 +87,14 @@ fv_status json_model(json_out *j, cli_session *s) {
   return FV_OK;
 }
 
+void json_question(json_out *j, const fv_input_options *o) {
+  json_text(j, "question", o->question ? o->question : o->prompt);
+  if (o->nprompts == 0) return;
+  json_begin(j, "prompts", '[');
+  for (size_t i = 0; i < o->nprompts; i++) json_text(j, NULL, o->prompts[i]);
+  json_end(j, ']');
+}
+
 void json_input(json_out *j, const cli_session *s, const fv_input *in) {
   const char *stack = fv_model_question_stack(s->model);
   json_begin(j, "input", '{');

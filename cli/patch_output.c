@@ -127,7 +127,7 @@ static fv_status print_json(const patch_run *r) {
   json_begin(&j, NULL, '{');
   fv_status st = json_model(&j, r->s);
   if (st) return st;
-  json_text(&j, "question", o->input.question ? o->input.question : o->input.prompt);
+  json_question(&j, &o->input);
   json_piece(&j, "answer", p->clean_top, p->clean_answer);
   json_piece(&j, "correct", p->correct_id, p->correct);
   json_piece(&j, "incorrect", p->incorrect_id, p->incorrect);

@@ -129,13 +129,7 @@ static fv_status print_json(const trace_run *r) {
   fv_status st = json_model(&j, r->s);
   if (st) return st;
   if (!r->s->args->samples) {
-    const fv_input_options *input = &r->options->input;
-    json_text(&j, "question", input->question ? input->question : input->prompt);
-    if (input->nprompts > 0) {
-      json_begin(&j, "prompts", '[');
-      for (size_t i = 0; i < input->nprompts; i++) json_text(&j, NULL, input->prompts[i]);
-      json_end(&j, ']');
-    }
+    json_question(&j, &r->options->input);
     json_begin(&j, "answer", '{');
     json_int(&j, "id", t->answer_id);
     json_text(&j, "piece", t->answer);

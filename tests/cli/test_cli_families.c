@@ -125,6 +125,12 @@ static void test_texts(void **state) {
   assert_int_equal(json_integer_value(json_object_get(json_object_get(j, "answer"), "id")), 1);
   assert_int_equal(json_array_size(json_object_get(j, "prompts")), 3);
   json_decref(j);
+  j = expect_json("fovea patch " TEXTS " --corrupt-image " DATA("clip/zip/vectors/image1.png") " --site "
+                  "'vision.*.resid_post' --correct 'red boat' --incorrect photo --check 100 --json");
+  assert_string_equal(json_string_value(json_object_get(json_object_get(j, "correct"), "piece")), "red boat");
+  assert_string_equal(json_string_value(json_object_get(json_object_get(j, "incorrect"), "piece")), "photo");
+  assert_int_equal(json_array_size(json_object_get(j, "prompts")), 3);
+  json_decref(j);
   j = expect_json("fovea tokens " TEXTS " --json");
   const json_t *rows = json_object_get(j, "rows"), *last = json_array_get(rows, json_array_size(rows) - 1);
   assert_int_equal(json_integer_value(json_object_get(last, "text")), 2);
