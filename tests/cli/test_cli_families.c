@@ -65,6 +65,24 @@ static void test_verify(void **state) {
   }
 }
 
+/* Weights read again and again, because they do not fit, give every family the same bits. */
+static void test_small_memory(void **state) {
+  (void)state;
+  for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
+    char line[512], *out[2];
+    for (int small = 0; small < 2; small++) {
+      const char *text = strncmp(models[i], "vit", 3) == 0 ? "" : "--prompt 'the dog'";
+      snprintf(line, sizeof line, "fovea ask " FV_TEST_DATA "/%s --image " DATA("vit/bare/vectors/image1.png") " %s%s",
+               models[i], text, small ? " --memory 60K" : "");
+      program_result r = expect(0, line);
+      out[small] = strdup(r.out);
+      program_release(&r);
+    }
+    if (strcmp(out[0], out[1]) != 0) fail_msg("%s\n%s\n%s", line, out[0], out[1]);
+    free(out[0]), free(out[1]);
+  }
+}
+
 /* Where a trace corrupts and restores when nothing is said. */
 static void test_trace_defaults(void **state) {
   (void)state;
@@ -205,9 +223,9 @@ static void test_statuses(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_ask),          cmocka_unit_test(test_verify), cmocka_unit_test(test_trace_defaults),
-      cmocka_unit_test(test_target_label), cmocka_unit_test(test_texts),  cmocka_unit_test(test_edit_reads),
-      cmocka_unit_test(test_statuses)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_ask),          cmocka_unit_test(test_verify),
+                                     cmocka_unit_test(test_small_memory), cmocka_unit_test(test_trace_defaults),
+                                     cmocka_unit_test(test_target_label), cmocka_unit_test(test_texts),
+                                     cmocka_unit_test(test_edit_reads),   cmocka_unit_test(test_statuses)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
