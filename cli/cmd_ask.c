@@ -116,7 +116,7 @@ const cli_command command_ask = {
         "Prints the generated answer, on a terminal as it comes, then the most probable first tokens with logits and\n"
         "probabilities; of a model that classifies the class, then the most probable ones. Image-text matching has "
         "the\n"
-        "classes \"no match\" and \"match\".",
+        "classes \"no match\" and \"match\"; CLIP tells which --prompt describes the picture best.",
     .takes_model = true,
     .options = "image question prompt exif pillow json generate top seed threads memory compute check dry-run",
     .run = run};
