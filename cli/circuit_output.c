@@ -273,12 +273,6 @@ static void csv_lines(FILE *f, const void *user) {
 
 /* ---- pictures ---- */
 
-static void minmax(float *v, int64_t n) {
-  float lo = INFINITY, hi = -INFINITY;
-  for (int64_t i = 0; i < n; i++) lo = fminf(lo, v[i]), hi = fmaxf(hi, v[i]);
-  for (int64_t i = 0; i < n; i++) v[i] = hi > lo ? (v[i] - lo) / (hi - lo) : v[i] - v[i];
-}
-
 /* Layers from the top, heads from the left. */
 static fv_status make_panel(const circuit_run *r, const circuit_study *one, cli_panel *p) {
   const fv_circuit *c = &one->circuit;
@@ -303,7 +297,7 @@ static fv_status make_panel(const circuit_run *r, const circuit_study *one, cli_
                             (long long)c->list[i].head);
   if (c->size == 0) snprintf(p->title + n, sizeof p->title - n, " none");
   snprintf(p->bar, sizeof p->bar, "mean |%s|", metric_text(r));
-  if (r->s->args->minmax) minmax(p->values, c->layers * c->heads);
+  if (r->s->args->minmax) panel_minmax(p);
   if (r->s->args->minmax) snprintf(p->bar, sizeof p->bar, "importance, from the least (0) to the most (1)");
   p->colors = r->s->args->colors ? r->s->args->colors : site_colors(one->heads.stack, one->heads.site);
   return FV_OK;

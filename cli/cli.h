@@ -54,7 +54,7 @@ typedef struct cli_args {
   bool pad_attended;
   /* circuit */
   const char *test, *ablation, *model_folder;
-  bool by_group, substring, nan_zero, confirm, same_layers;
+  bool by_group, by_order, substring, nan_zero, confirm, same_layers;
   int64_t row_offset, bootstrap, permutations, random;
   double threshold, fdr;
   /* attend, circuit */
@@ -96,8 +96,8 @@ typedef struct cli_command {
 } cli_command;
 
 extern const cli_command command_info, command_ask, command_tokens, command_trace, command_patch, command_attend,
-    command_circuit, command_edit, command_verify, command_bench, command_data, command_report, command_export,
-    command_run, command_help;
+    command_circuit, command_maps, command_edit, command_verify, command_bench, command_data, command_report,
+    command_export, command_run, command_help;
 const cli_command *command_at(int i); /* NULL behind the last */
 const cli_command *command_find(const char *name);
 

@@ -6,9 +6,9 @@
 #include "cli.h"
 
 static const cli_command *const commands[] = {&command_info,   &command_ask,    &command_tokens,  &command_trace,
-                                              &command_patch,  &command_attend, &command_circuit, &command_edit,
-                                              &command_verify, &command_bench,  &command_data,    &command_report,
-                                              &command_export, &command_run,    &command_help};
+                                              &command_patch,  &command_attend, &command_circuit, &command_maps,
+                                              &command_edit,   &command_verify, &command_bench,   &command_data,
+                                              &command_report, &command_export, &command_run,     &command_help};
 enum { NCOMMANDS = sizeof commands / sizeof *commands };
 
 const cli_command *command_at(int i) { return i >= 0 && i < NCOMMANDS ? commands[i] : NULL; }

@@ -24,6 +24,14 @@ void panel_layers(const cli_session *s, cli_panel *p, const int64_t *layers) {
   }
 }
 
+void panel_minmax(cli_panel *p) {
+  int64_t n = p->map.rows * p->map.cols;
+  float lo = INFINITY, hi = -INFINITY;
+  for (int64_t i = 0; i < n; i++) lo = fminf(lo, p->values[i]), hi = fmaxf(hi, p->values[i]);
+  for (int64_t i = 0; i < n; i++)
+    p->values[i] = hi > lo ? (p->values[i] - lo) / (hi - lo) : p->values[i] - p->values[i];
+}
+
 void panel_release(cli_panel *p) {
   for (int64_t i = 0; p->columns && i < p->map.cols; i++) free(p->columns[i]);
   for (int64_t i = 0; p->rows && i < p->map.rows; i++) free(p->rows[i]);

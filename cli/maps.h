@@ -17,6 +17,8 @@ typedef struct cli_panel {
 fv_status panel_new(cli_session *s, int64_t rows, int64_t cols, cli_panel *p);
 /* The labels of columns that are layers; -1: none. */
 void panel_layers(const cli_session *s, cli_panel *p, const int64_t *layers);
+/* Scales the values to 0..1 by their own ends. */
+void panel_minmax(cli_panel *p);
 void panel_release(cli_panel *p);
 /* The colours that a site has when nothing else is said. */
 const char *site_colors(const char *stack, const char *site);

@@ -11,6 +11,7 @@
 #include "fovea/heads.h"
 #include "fovea/input.h"
 #include "fovea/machine.h"
+#include "fovea/mean_maps.h"
 #include "fovea/model.h"
 #include "fovea/patch.h"
 #include "fovea/plot.h"

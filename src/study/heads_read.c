@@ -6,7 +6,7 @@
 
 #include "base/bytes.h"
 #include "fovea/heads.h"
-#include "study/store_inside.h"
+#include "study/place_choice.h"
 
 /* Most numbers of one sample that are held: layers x heads x rows. */
 enum { MOST_CELLS = 1 << 26 };
@@ -29,69 +29,6 @@ typedef struct reader {
 } reader;
 
 /* ---- what to read ---- */
-
-/* "text_encoder.0-3.cross.z" names what "text_encoder.cross.z" does. */
-static bool names_site(const char *address, const char *stack, const char *site) {
-  size_t n = strlen(stack);
-  if (strncmp(address, stack, n) != 0 || address[n] != '.') return false;
-  const char *rest = address + n + 1;
-  size_t layers = strspn(rest, "0123456789,-*");
-  if (layers > 0 && rest[layers] == '.') rest += layers + 1;
-  return strcmp(rest, site) == 0;
-}
-
-static fv_status list_add(char **list, const char *a, const char *b, const char *c, fv_error *err) {
-  char *longer =
-      fv_format("%s%s%s%s%s%s%s", *list ? *list : "", *list ? ", " : "", a, *b ? " " : "", b, *c ? "." : "", c);
-  if (!longer) return fv_fail(err, FV_ENOMEM, "no memory");
-  free(*list);
-  *list = longer;
-  return FV_OK;
-}
-
-static const char with_heads[] =
-    "SELECT DISTINCT w.id, w.name, p.stack, p.site, p.op FROM sweeps w JOIN places p ON p.sweep_id = w.id"
-    " WHERE p.layer IS NOT NULL AND p.id IN (SELECT DISTINCT place_id FROM cells WHERE head IS NOT NULL)"
-    " ORDER BY w.id, p.id";
-
-/* The sweep and site with heads that the query names, or the only one. */
-static fv_status choose(reader *r, fv_error *err) {
-  const fv_heads_query *q = r->query;
-  fv_heads *out = r->out;
-  sqlite3_stmt *s = NULL;
-  char *found = NULL, *all = NULL;
-  bool more = false;
-  int64_t matches = 0;
-  fv_status st = fv_store_prepare(r->store, with_heads, &s, err);
-  while (!st && !(st = fv_store_next(r->store, s, &more, err)) && more) {
-    const char *sweep = fv_store_text(s, 1), *stack = fv_store_text(s, 2), *site = fv_store_text(s, 3);
-    st = list_add(&all, sweep, stack, site, err);
-    bool same = (!q->sweep || strcmp(q->sweep, sweep) == 0) && (!q->site || names_site(q->site, stack, site));
-    if (st || !same) continue;
-    if (out->sweep && strcmp(out->sweep, sweep) == 0 && strcmp(out->stack, stack) == 0 && strcmp(out->site, site) == 0)
-      continue;
-    if (matches++ == 0) {
-      out->sweep = fv_strdup(sweep), out->stack = fv_strdup(stack), out->site = fv_strdup(site);
-      out->noise = strcmp(fv_store_text(s, 4), "noise") == 0;
-      r->sweep_id = fv_store_whole(s, 0);
-      if (!out->sweep || !out->stack || !out->site) st = fv_fail(err, FV_ENOMEM, "no memory");
-    }
-    if (!st) st = list_add(&found, sweep, stack, site, err);
-  }
-  sqlite3_finalize(s);
-  const char *path = fv_store_path(r->store);
-  if (!st && !all)
-    st = fv_fail(err, FV_ENOTFOUND,
-                 "%s: no sweep has runs of single heads; a study gets them with `heads: each` in a patch sweep", path);
-  if (!st && matches == 0)
-    st =
-        fv_fail(err, FV_ENOTFOUND, "%s: no sweep with heads is%s%s%s%s; there are: %s", path, q->sweep ? " named " : "",
-                q->sweep ? q->sweep : "", q->site ? " at " : "", q->site ? q->site : "", all);
-  if (!st && matches > 1)
-    st = fv_fail(err, FV_EUSAGE, "%s: several sweeps or sites have heads; name one of: %s", path, found);
-  free(found), free(all);
-  return st;
-}
 
 static fv_status parse_rows(reader *r, fv_error *err) {
   const char *rows = r->query->rows ? r->query->rows : "max";
@@ -327,7 +264,11 @@ fv_status fv_heads_read(const fv_store *store, const fv_heads_query *query, fv_h
   reader r = {.store = store, .query = query, .out = out};
   *out = (fv_heads){0};
   fv_status st = parse_rows(&r, err);
-  if (!st) st = choose(&r, err);
+  if (!st) {
+    fv_place_choice c;
+    st = fv_place_choose(store, query->sweep, query->site, true, &c, err);
+    out->sweep = c.sweep, out->stack = c.stack, out->site = c.site, out->noise = c.noise, r.sweep_id = c.sweep_id;
+  }
   if (!st) st = check_stack(&r, err);
   if (!st) st = measure(&r, err);
   if (!st) st = read_cells(&r, err);
