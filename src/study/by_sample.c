@@ -11,12 +11,19 @@ fv_status fv_by_sample_end(fv_by_sample *b, fv_error *err) {
   return n ? b->sample(b->user, b->rows[0].sample, b->rows, n, err) : FV_OK;
 }
 
+/* No stack has so many rows, layers or heads; a damaged table must not ask for the memory. */
+enum { NUMBERS_END = 1 << 20 };
+
 static fv_status add(void *user, const fv_row *row, fv_error *err) {
   fv_by_sample *b = user;
   fv_row kept = *row;
   const char **texts[] = {&kept.sample, &kept.corrupt, &kept.stack, &kept.site,  &kept.piece,
                           &kept.from,   &kept.to,      &kept.op,    &kept.answer};
   fv_status st = FV_OK;
+  if (row->row >= NUMBERS_END || row->layer >= NUMBERS_END || row->head >= NUMBERS_END)
+    return fv_fail(err, FV_EFORMAT,
+                   "sample %s: layer %lld, row %lld, head %lld are out of range; the database is damaged",
+                   row->sample ? row->sample : "", (long long)row->layer, (long long)row->row, (long long)row->head);
   for (size_t i = 0; i < sizeof texts / sizeof *texts && !st; i++)
     st = fv_text_pool_add(&b->texts, *texts[i], texts[i], err);
   if (!st && b->count > 0 && b->rows[0].sample != kept.sample) st = fv_by_sample_end(b, err);

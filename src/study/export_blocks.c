@@ -30,6 +30,9 @@ char *fv_export_file_name(const char *name) {
 
 /* ---- one block ---- */
 
+/* A gigabyte of numbers per metric; no sample has so many. */
+#define CELLS_MAX ((size_t)1 << 28)
+
 static bool same_block(const fv_row *a, const fv_row *b) {
   return a->stack == b->stack && a->site == b->site && a->op == b->op && a->window == b->window &&
          a->corrupt == b->corrupt;
@@ -58,13 +61,16 @@ static int64_t key_index(const int64_t *keys, int64_t n, int64_t key) {
 }
 
 static fv_status block_axes(fv_export_block *b, const fv_row *rows, size_t count, size_t first, fv_error *err) {
-  size_t layers = 0, heads = 0, cells;
+  size_t layers = 0, heads = 0, cells = 0;
   bool good = true;
   b->T = fv_by_sample_rows(rows, count, first);
   for (size_t i = first; i < count && good; i++)
     if (same_block(&rows[i], &rows[first]))
       good = add_key(&b->layers, &b->L, &layers, rows[i].layer) && add_key(&b->heads, &b->H, &heads, rows[i].head);
   good = good && fv_mul_size((size_t)b->T, (size_t)b->L, &cells) && fv_mul_size(cells, (size_t)b->H, &cells);
+  if (good && cells > CELLS_MAX)
+    return fv_fail(err, FV_EFORMAT, "sample %s: its rows, layers and heads span %zu cells; the database is damaged",
+                   rows[first].sample ? rows[first].sample : "", cells);
   for (int k = 0; k < FV_EXPORT_METRICS && good; k++) {
     good = (b->values[k] = fv_alloc(cells, sizeof(float))) != NULL;
     for (size_t i = 0; i < cells && good; i++) b->values[k][i] = NAN;

@@ -11,6 +11,8 @@ static const char *const names[FV_REPORT_METRICS] = {"effect",     "restored", "
 
 /* Above this many cells only the first metric is written, without its spread. */
 enum { LARGE_MAP = 20000 };
+/* No model has maps of more cells. */
+#define CELLS_MAX ((size_t)1 << 28)
 
 typedef struct axes {
   int64_t *rows, *layers, *heads;
@@ -52,6 +54,9 @@ static fv_status axes_fill(axes *a, const fv_report_map *m, fv_error *err) {
   a->nrows = sort_unique(a->rows, m->ncells);
   a->nlayers = sort_unique(a->layers, m->ncells);
   a->nheads = sort_unique(a->heads, m->ncells);
+  if (m->ncells > 0 && a->nrows * a->nlayers > CELLS_MAX / a->nheads)
+    return fv_fail(err, FV_EFORMAT, "a map has %zu rows, %zu layers and %zu heads; the database is damaged", a->nrows,
+                   a->nlayers, a->nheads);
   if (!fv_mul_size(a->nrows, a->nlayers, &a->total) || !fv_mul_size(a->total, a->nheads, &a->total) ||
       !(a->order = fv_alloc(a->total, sizeof *a->order)))
     return fv_fail(err, FV_ENOMEM, "no memory for a map of %zu rows", a->nrows);

@@ -13,6 +13,7 @@
 #include <jansson.h>
 
 #include "fovea/export.h"
+#include "fovea/report.h"
 #include "study/store_inside.h"
 #include "support/run_program.h"
 
@@ -247,6 +248,13 @@ static void test_refused(void **state) {
   FAILS(FV_ENOTFOUND, "no results", fv_export_csv(at("empty.db"), NULL, at("x"), NULL, &e));
   FAILS(FV_ENOTFOUND, "no results", fv_export_npz(at("empty.db"), NULL, at("x"), &e));
   assert_null(file_text(at("x"), &size));
+  /* Numbers that no model has ask for no memory. */
+  make(at("damaged.db"), (const int[N]){0, 1, 2, 3, 4});
+  OK(fv_store_open(at("damaged.db"), FV_STORE_WRITE, &s, &e));
+  OK(fv_store_exec(s, "UPDATE cells SET row = 1099511627776 WHERE n = 3", &e));
+  fv_store_close(s);
+  FAILS(FV_EFORMAT, "out of range", fv_export_npz(at("damaged.db"), NULL, at("x"), &e));
+  FAILS(FV_EFORMAT, "out of range", fv_report_write(at("damaged.db"), at("x"), NULL, &e));
 }
 
 static void expect_run(int status, const char *says, const char *line) {
