@@ -352,6 +352,45 @@ static void test_browser(void **state) {
   free(dom), free(console);
 }
 
+/* The pointer and the keys, moved by a script that is put into a copy of the page without its policy: the tip and the
+ * readout have the digits of the table. */
+static void test_pointer_and_keys(void **state) {
+  (void)state;
+  static const char script[] =
+      "<script>const s = document.querySelector('figure svg'), box = s.querySelectorAll('rect.grid')[3 * 3 + 1]"
+      ".getBoundingClientRect();\n"
+      "s.dispatchEvent(new PointerEvent('pointermove', {clientX: box.x + box.width / 2, clientY: box.y + box.height / "
+      "2}));\n"
+      "const key = k => s.dispatchEvent(new KeyboardEvent('keydown', {key: k}));\n"
+      "for (const k of ['Home', 'ArrowDown', 'ArrowRight', 'ArrowDown', 'ArrowDown', 'ArrowDown', 'ArrowDown', "
+      "'ArrowUp']) key(k);\n"
+      "document.body.dataset.tip = document.querySelector('.tip').textContent;\n"
+      "document.body.dataset.keys = document.querySelector('figure output').textContent;</script></body>";
+  if (!browser_present()) skip();
+  plan p = {.name = "keys", .reason = "", .question = "what", .samples = 1, .layers = 3, .rows = 5, .heads = 2};
+  char *console, *dom, text[256];
+  size_t size;
+  make(at("keys.db"), &p);
+  OK(fv_report_write(at("keys.db"), at("keys.html"), NULL, &e));
+  char *html = file_text(at("keys.html"), &size), *moved = calloc(size + sizeof script, 1);
+  char *policy = strstr(html, "<meta http-equiv"), *end = strstr(html, "</body>");
+  memset(policy, ' ', (size_t)(strchr(policy, '>') - policy) + 1);
+  memcpy(moved, html, (size_t)(end - html));
+  strcat(strcat(moved, script), end + strlen("</body>"));
+  file_write(at("moved.html"), moved, strlen(moved));
+  dom = browser_open(at("moved.html"), "", &console);
+  assert_string_equal(console, "");
+  snprintf(text, sizeof text, "data-tip=\"text_encoder.1.resid_post@3 (row 3 “&lt;s&gt;”): effect %s\"",
+           formatted(number(0, 0, 1, 3, -1)));
+  char *also = strstr(dom, "data-tip=");
+  if (!strstr(dom, text)) fail_msg("expected %s, found %.120s", text, also ? also : "nothing");
+  snprintf(text, sizeof text, "data-keys=\"text_encoder.1.resid_post@3 (row 3 “&lt;s&gt;”): effect %s\"",
+           formatted(number(0, 0, 1, 3, -1)));
+  also = strstr(dom, "data-keys=");
+  if (!strstr(dom, text)) fail_msg("expected %s, found %.120s", text, also ? also : "nothing");
+  free(dom), free(console), free(html), free(moved);
+}
+
 /* One experiment: the table's numbers, two corruptions apart, and the average over draws. */
 static void test_single(void **state) {
   (void)state;
@@ -406,9 +445,9 @@ static void test_refused(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_hostile), cmocka_unit_test(test_not_utf8),
-                                     cmocka_unit_test(test_numbers), cmocka_unit_test(test_circuits),
-                                     cmocka_unit_test(test_size),    cmocka_unit_test(test_browser),
-                                     cmocka_unit_test(test_single),  cmocka_unit_test(test_refused)};
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_hostile),          cmocka_unit_test(test_not_utf8), cmocka_unit_test(test_numbers),
+      cmocka_unit_test(test_circuits),         cmocka_unit_test(test_size),     cmocka_unit_test(test_browser),
+      cmocka_unit_test(test_pointer_and_keys), cmocka_unit_test(test_single),   cmocka_unit_test(test_refused)};
   return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
