@@ -67,7 +67,7 @@ typedef struct fv_study_result {
   char reason[256];        /* of the first sample excluded by this call, with its name; "" */
   char note[512];          /* something that the user should know; "" */
   double seconds;          /* of this call */
-  double waited, writing;  /* of these: for pictures or the writer; and the writer's own, beside the others */
+  double waited, writing;  /* of these: for pictures or the writer; processor seconds of the writer beside */
 } fv_study_result;
 
 /* Computes what is missing. FV_ECANCELLED: stopped by `progress`; what was finished is stored. FV_EMISMATCH: the

@@ -27,7 +27,7 @@ fv_status fv_writer_start(fv_store *store, fv_writer **out, fv_error *err);
 /* Takes the record over in every case. */
 fv_status fv_writer_put(fv_writer *w, fv_record *r, fv_error *err);
 fv_status fv_writer_wait(fv_writer *w, fv_error *err);
-/* Stores what waits, ends the thread and frees the writer; *seconds: how long it worked. */
+/* Stores what waits, ends the thread and frees the writer; *seconds: of a processor that it took. */
 fv_status fv_writer_stop(fv_writer *w, double *seconds, fv_error *err);
 
 #endif
