@@ -161,6 +161,7 @@ static fv_status merge(run_job *j) {
   if (!st && count == 0)
     st = fv_fail(&j->s->err, FV_ENOTFOUND,
                  "%s: no shards lie beside it; name the databases: fovea run STUDY --merge DB...", j->db);
+  for (size_t i = 0; i < count && !st; i++) st = fv_study_matches(j->study, from[i], &j->s->err);
   if (!st) st = fv_study_merge(j->db, from, count, &j->s->err);
   for (size_t i = 0; paths && i < count; i++) free(paths[i]);
   free(paths);

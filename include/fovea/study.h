@@ -75,6 +75,8 @@ typedef struct fv_study_result {
 fv_status fv_study_run(const fv_study *study, const fv_model *model, const fv_study_options *options,
                        fv_study_result *result, fv_error *err);
 
+/* Whether a database holds this study's results (FV_EMISMATCH: another's, with the differences), or none of a study. */
+fv_status fv_study_matches(const fv_study *study, const char *db, fv_error *err);
 /* "DB.shard-I-of-N", malloc'ed; NULL: no memory. */
 char *fv_study_shard_path(const char *db, int64_t shard, int64_t shards);
 /* The shards that lie beside a database. Release each and the list with free(). */

@@ -231,6 +231,15 @@ fv_status fv_study_compare(const fv_study *s, const fv_store *store, bool *known
   return st;
 }
 
+fv_status fv_study_matches(const fv_study *s, const char *db, fv_error *err) {
+  fv_store *store;
+  bool known;
+  fv_status st = fv_store_open(db, FV_STORE_READ, &store, err);
+  if (!st) st = fv_study_compare(s, store, &known, err);
+  fv_store_close(store);
+  return st;
+}
+
 fv_status fv_study_record(const fv_study *s, const fv_model *model, fv_store *store, char note[512], fv_error *err) {
   bool known;
   fv_status st = fv_study_compare(s, store, &known, err);

@@ -242,6 +242,21 @@ static void test_kill(void **state) {
   assert_true(partly >= 5);
 }
 
+static void refuses(int status, const char *line, const char *part) {
+  program_result r = expect_with(&here, status, line);
+  if (!strstr(r.err, part)) fail_msg("%s\nexpected \"%s\", found %s", line, part, r.err);
+  program_release(&r);
+}
+
+/* The study with one text replaced by another. */
+static void changed(const char *from, const char *to) {
+  char text[4096];
+  const char *where = strstr(study, from);
+  assert_non_null(where);
+  snprintf(text, sizeof text, "%.*s%s%s", (int)(where - study), study, to, where + strlen(from));
+  write_text("s.yaml", text);
+}
+
 /* ---- dividing ---- */
 
 static void test_shards(void **state) {
@@ -272,6 +287,10 @@ static void test_shards(void **state) {
   r = expect_with(&here, 1, "fovea run s.yaml --db none.db --merge nothing.db");
   assert_int_equal(access(at("none.db"), F_OK), -1);
   program_release(&r);
+  changed("seed: 5", "seed: 6"); /* parts of another study */
+  refuses(1, "fovea run s.yaml --db none.db --merge other.db.shard-2-of-2", "seed is 5 there and 6 here");
+  assert_int_equal(access(at("none.db"), F_OK), -1);
+  write_text("s.yaml", study);
   static const char *const wrong[] = {"--shard 4/3", "--shard 0/3", "--shard 1", "--shard 1/2x", "--shard a/b"};
   for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
     char line[64];
@@ -405,21 +424,6 @@ static void test_mpi(void **state) {
 }
 
 /* ---- what may be wrong ---- */
-
-static void refuses(int status, const char *line, const char *part) {
-  program_result r = expect_with(&here, status, line);
-  if (!strstr(r.err, part)) fail_msg("%s\nexpected \"%s\", found %s", line, part, r.err);
-  program_release(&r);
-}
-
-/* The study with one text replaced by another. */
-static void changed(const char *from, const char *to) {
-  char text[4096];
-  const char *where = strstr(study, from);
-  assert_non_null(where);
-  snprintf(text, sizeof text, "%.*s%s%s", (int)(where - study), study, to, where + strlen(from));
-  write_text("s.yaml", text);
-}
 
 static void test_changed_study(void **state) {
   (void)state;
