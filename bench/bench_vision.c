@@ -17,6 +17,9 @@
 
 #include "fovea/fovea.h"
 
+/* For the activations of the sweep's thousands of runs. */
+#define SWEEP_MEMORY ((size_t)4 << 30)
+
 static double now(void) {
   struct timespec t;
   clock_gettime(CLOCK_MONOTONIC, &t);
@@ -65,7 +68,7 @@ static void sweep(const fv_model *m, const fv_input *in, fv_wave **w) {
   int op = (int)strcspn(choice.corrupt, ":"), args = (int)strcspn(choice.corrupt + op + 1, "@");
   snprintf(edit, sizeof edit, "%.*s %s %.*s", op, choice.corrupt, choice.corrupt + op + 1 + args + 1, args,
            choice.corrupt + op + 1);
-  DO(fv_wave_new(m, NULL, w, ERR));
+  DO(fv_wave_new(m, &(fv_wave_options){.memory = SWEEP_MEMORY}, w, ERR));
   DO(fv_wave_run(*w, -1, in, &clean, ERR));
   DO(fv_wave_run(*w, clean, NULL, &corrupt, ERR));
   DO(fv_wave_do(*w, corrupt, edit, -1, ERR));
