@@ -70,12 +70,15 @@ VINLINE vf half_to_float(vu word) {
   return (vf)(value | (word << 16 & vsetu(0x80000000u)));
 }
 
+#if VL == 16
+static const uint16_t even_then_odd[32] = {0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30,
+                                           1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31};
+#endif
+
 /* Numbers at even and odd columns of a word. */
 VINLINE void split_f16(vu word, vf *even, vf *odd) {
 #if VL == 16
-  static const uint16_t apart[32] = {0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30,
-                                     1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31};
-  __m512i both = _mm512_permutexvar_epi16(_mm512_loadu_si512(apart), (__m512i)word);
+  __m512i both = _mm512_permutexvar_epi16(_mm512_loadu_si512(even_then_odd), (__m512i)word);
   *even = (vf)_mm512_cvtph_ps(_mm512_castsi512_si256(both));
   *odd = (vf)_mm512_cvtph_ps(_mm512_extracti64x4_epi64(both, 1));
 #else
@@ -106,11 +109,11 @@ VINLINE void store_columns(fv_weight_type type, const vu r[VL], int64_t columns,
   }
 }
 
-/* The first `bytes` of a vector's place in memory, the rest zero. */
-VINLINE vu load_some(const uint8_t *from, int64_t bytes) {
-  vu v = {0};
-  memcpy(&v, from, (size_t)bytes);
-  return v;
+/* Rows of `bytes` < sizeof(vu) bytes, filled up with zeros. Not inlined: vectors that are kept in an array for a loop
+ * are not kept in registers. */
+static __attribute__((noinline)) void copy_short_rows(const uint8_t *w, int64_t row_bytes, int64_t bytes, vu to[VL]) {
+  memset(to, 0, VL * sizeof *to);
+  for (int i = 0; i < VL; i++) memcpy(&to[i], w + i * row_bytes, (size_t)bytes);
 }
 
 /* The same, number by number, for rows that do not fill vectors. */
@@ -141,20 +144,23 @@ VINLINE void widen_rows(fv_weight_type type, const uint8_t *w, int64_t row_bytes
     widen_rest(type, w, row_bytes, rows, columns, to, step);
     return;
   }
-  vu r[VL];
-  int64_t c = 0;
-  for (; c + block <= columns; c += block) {
+  for (int64_t c = 0; c < columns; c += block) {
+    vu r[VL], rest[VL];
+    const uint8_t *from = w + c * size;
+    int64_t n = columns - c < block ? columns - c : block, step_bytes = row_bytes;
     ask(next);
+    if (n < block) {
+      copy_short_rows(from, row_bytes, n * size, rest);
+      from = (const uint8_t *)rest, step_bytes = sizeof *rest;
+    }
 #pragma GCC unroll 16
-    for (int i = 0; i < VL; i++) memcpy(&r[i], w + i * row_bytes + c * size, sizeof r[i]);
+    for (int i = 0; i < VL; i++) memcpy(&r[i], from + i * step_bytes, sizeof r[i]);
     turn(r);
-    store_columns(type, r, block, to + c * step, step);
+    if (n == block)
+      store_columns(type, r, block, to + c * step, step);
+    else
+      store_columns(type, r, n, to + c * step, step);
   }
-  if (c == columns) return;
-  ask(next);
-  for (int i = 0; i < VL; i++) r[i] = load_some(w + i * row_bytes + c * size, (columns - c) * size);
-  turn(r);
-  store_columns(type, r, columns - c, to + c * step, step);
 }
 
 /* The strip whose rows begin at w is worked on from column c on: what to ask for meanwhile, the rows' next span, or the
@@ -195,9 +201,73 @@ void FV_ISA_NAME(fv_pack_task_run)(const fv_pack_task *t) {
   }
 }
 
+/* A piece of a strip, columns slowest: as floats, and, where vectors convert by themselves, 16-bit numbers as they are
+ * first, columns 2i and 2i + 1 of VL outputs side by side. The first rows that are multiplied widen those for the rest.
+ */
+#if VL == 16
+enum { KEEPS_HALVES = 1 };
+#else
+enum { KEEPS_HALVES = 0 };
+#endif
+typedef struct strip_buffer {
+  _Alignas(64) float wide[DEPTH * STRIP];
+  _Alignas(64) uint16_t half[KEEPS_HALVES ? DEPTH * STRIP : 1];
+} strip_buffer;
+
+VINLINE bool as_halves(fv_weight_type type) { return KEEPS_HALVES && type != FV_WEIGHT_F32; }
+VINLINE int64_t half_at(int64_t column, int64_t output) {
+  return ((column / 2 * STRIP_VECTORS + output / VL) * 2 + column % 2) * VL + output % VL;
+}
+
+#if VL == 16
+/* widen_rows into the halves of a buffer. */
+VINLINE void turn_rows(const uint8_t *w, int64_t row_bytes, int64_t rows, int64_t columns, uint16_t *to, int64_t output,
+                       ahead *next) {
+  const __m512i apart = _mm512_loadu_si512(even_then_odd);
+  int64_t c = 0;
+  for (; rows == VL && c < columns; c += 2 * VL) {
+    vu r[VL], rest[VL];
+    const uint8_t *from = w + c * 2;
+    int64_t n = columns - c < 2 * VL ? columns - c : 2 * VL, step_bytes = row_bytes;
+    ask(next);
+    if (n < 2 * VL) {
+      copy_short_rows(from, row_bytes, n * 2, rest);
+      from = (const uint8_t *)rest, step_bytes = sizeof *rest;
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < VL; i++) memcpy(&r[i], from + i * step_bytes, sizeof r[i]);
+    turn(r);
+#pragma GCC unroll 16
+    for (int i = 0; i < VL; i++)
+      if (2 * i < n)
+        _mm512_store_si512(to + half_at(c + 2 * i, output), _mm512_permutexvar_epi16(apart, (__m512i)r[i]));
+  }
+  for (int64_t n = 0; n < rows; n++)
+    for (int64_t k = c; k < columns; k++) memcpy(to + half_at(k, output + n), w + n * row_bytes + k * 2, 2);
+}
+#endif
+
+/* Where the product's rows find the buffer's numbers: widened already, or among the halves, to be widened for others.
+ */
+typedef enum place { WIDE, HALF, HALF_TO_WIDE } place;
+
+VINLINE vf buffered(fv_weight_type type, place from, strip_buffer *b, int64_t column, int vector) {
+  float *wide = b->wide + column * STRIP + vector * VL;
+#if VL == 16
+  if (from != WIDE) {
+    __m256i half = _mm256_load_si256((const void *)(b->half + half_at(column, vector * VL)));
+    vf v = type == FV_WEIGHT_F16 ? (vf)_mm512_cvtph_ps(half) : (vf)_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16);
+    if (from == HALF_TO_WIDE) vstore(wide, v);
+    return v;
+  }
+#endif
+  (void)type, (void)from;
+  return vload(wide);
+}
+
 /* sums[row][STRIP] += x of the rows by a buffer of `depth` columns; `start`: from nothing. One chain per output. */
-VINLINE void multiply(int rows, int64_t depth, const float *buffer, const float *const *x, int64_t column, bool start,
-                      float *sums) {
+VINLINE void multiply(fv_weight_type type, place from, int rows, int64_t depth, strip_buffer *buffer,
+                      const float *const *x, int64_t column, bool start, float *sums) {
   vf acc[MOST_ROWS][STRIP_VECTORS];
 #pragma GCC unroll 6
   for (int m = 0; m < rows; m++)
@@ -206,7 +276,7 @@ VINLINE void multiply(int rows, int64_t depth, const float *buffer, const float 
   for (int64_t k = 0; k < depth; k++) {
     vf b[STRIP_VECTORS];
 #pragma GCC unroll 4
-    for (int v = 0; v < STRIP_VECTORS; v++) b[v] = vload(buffer + k * STRIP + v * VL);
+    for (int v = 0; v < STRIP_VECTORS; v++) b[v] = buffered(type, from, buffer, k, v);
 #pragma GCC unroll 6
     for (int m = 0; m < rows; m++) {
       vf a = vset(x[m][column + k]);
@@ -220,21 +290,35 @@ VINLINE void multiply(int rows, int64_t depth, const float *buffer, const float 
     for (int v = 0; v < STRIP_VECTORS; v++) vstore(sums + m * STRIP + v * VL, acc[m][v]);
 }
 
-static void multiply_rows(int64_t rows, int64_t depth, const float *buffer, const float *const *x, int64_t column,
-                          bool start, float *sums) {
-  int64_t m = 0;
-  for (; m + MOST_ROWS <= rows; m += MOST_ROWS)
-    multiply(MOST_ROWS, depth, buffer, x + m, column, start, sums + m * STRIP);
-  switch (rows - m) {
-    case 1: multiply(1, depth, buffer, x + m, column, start, sums + m * STRIP); break;
+/* Fewer than MOST_ROWS. */
+VINLINE void multiply_few(fv_weight_type type, place from, int64_t rows, int64_t depth, strip_buffer *buffer,
+                          const float *const *x, int64_t column, bool start, float *sums) {
+  switch (rows) {
+    case 1: multiply(type, from, 1, depth, buffer, x, column, start, sums); break;
 #if VL == 16
-    case 2: multiply(2, depth, buffer, x + m, column, start, sums + m * STRIP); break;
-    case 3: multiply(3, depth, buffer, x + m, column, start, sums + m * STRIP); break;
-    case 4: multiply(4, depth, buffer, x + m, column, start, sums + m * STRIP); break;
-    case 5: multiply(5, depth, buffer, x + m, column, start, sums + m * STRIP); break;
+    case 2: multiply(type, from, 2, depth, buffer, x, column, start, sums); break;
+    case 3: multiply(type, from, 3, depth, buffer, x, column, start, sums); break;
+    case 4: multiply(type, from, 4, depth, buffer, x, column, start, sums); break;
+    case 5: multiply(type, from, 5, depth, buffer, x, column, start, sums); break;
 #endif
     default: break;
   }
+}
+
+VINLINE void multiply_rows(fv_weight_type type, int64_t rows, int64_t depth, strip_buffer *buffer,
+                           const float *const *x, int64_t column, bool start, float *sums) {
+  int64_t m = 0;
+  if (as_halves(type)) {
+    if (rows < MOST_ROWS) {
+      multiply_few(type, HALF, rows, depth, buffer, x, column, start, sums);
+      return;
+    }
+    multiply(type, HALF_TO_WIDE, MOST_ROWS, depth, buffer, x, column, start, sums);
+    m = MOST_ROWS;
+  }
+  for (; m + MOST_ROWS <= rows; m += MOST_ROWS)
+    multiply(type, WIDE, MOST_ROWS, depth, buffer, x + m, column, start, sums + m * STRIP);
+  multiply_few(type, WIDE, rows - m, depth, buffer, x + m, column, start, sums + m * STRIP);
 }
 
 /* Sums of a finished block of columns go to the result: the first is it, the others are added. */
@@ -251,8 +335,9 @@ static void add_block(const fv_few_task *t, int64_t n, int64_t lanes, bool first
 
 VINLINE void few_as(fv_weight_type type, const fv_few_task *t) {
   const int64_t size = type == FV_WEIGHT_F32 ? 4 : 2, row_bytes = t->K * size;
-  _Alignas(64) float buffer[DEPTH * STRIP], sums[FV_FEW_ROWS * STRIP];
-  memset(buffer, 0, sizeof buffer); /* a strip that is not full leaves some of it as it is */
+  _Alignas(64) float sums[FV_FEW_ROWS * STRIP];
+  strip_buffer buffer;
+  memset(&buffer, 0, sizeof buffer); /* a strip that is not full leaves some of it as it is */
   for (int64_t n = 0; n < t->N; n += STRIP) {
     int64_t outputs = t->N - n < STRIP ? t->N - n : STRIP, begin = 0, depth;
     const uint8_t *w = t->w + n * row_bytes;
@@ -262,10 +347,15 @@ VINLINE void few_as(fv_weight_type type, const fv_few_task *t) {
       int64_t end = begin + t->chain < t->K ? begin + t->chain : t->K;
       depth = piece(w, row_bytes, c, end, size);
       look_ahead(&next, w, row_bytes, STRIP, c, size);
-      for (int64_t i = 0; i < outputs; i += VL)
-        widen_rows(type, w + i * row_bytes + c * size, row_bytes, outputs - i < VL ? outputs - i : VL, depth,
-                   buffer + i, STRIP, &next);
-      multiply_rows(t->rows, depth, buffer, t->x, c, c == begin, sums);
+      for (int64_t i = 0; i < outputs; i += VL) {
+        const uint8_t *from = w + i * row_bytes + c * size;
+        int64_t rows = outputs - i < VL ? outputs - i : VL;
+#if VL == 16
+        if (as_halves(type)) turn_rows(from, row_bytes, rows, depth, buffer.half, i, &next);
+#endif
+        if (!as_halves(type)) widen_rows(type, from, row_bytes, rows, depth, buffer.wide + i, STRIP, &next);
+      }
+      multiply_rows(type, t->rows, depth, &buffer, t->x, c, c == begin, sums);
       if (c + depth == end) add_block(t, n, outputs, begin == 0, end == t->K, sums);
     }
   }
