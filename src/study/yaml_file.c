@@ -1,6 +1,7 @@
 #include "study/yaml_file.h"
 
 #include <errno.h>
+#include <locale.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -164,6 +165,14 @@ static bool decimal(const char *s, const char *end) {
   return end > s && strspn(s, "0123456789+-.eE") >= (size_t)(end - s);
 }
 
+/* strtod, whatever the locale's decimal point. */
+static double c_number(const char *text, char **end) {
+  locale_t c = newlocale(LC_ALL_MASK, "C", (locale_t)0);
+  double v = c ? strtod_l(text, end, c) : strtod(text, end);
+  if (c) freelocale(c);
+  return v;
+}
+
 static fv_status read_number(const fv_yaml *y, const fv_field *f, const yaml_node_t *n, void *at, fv_error *err) {
   const char *text = NULL;
   char *end;
@@ -178,7 +187,7 @@ static fv_status read_number(const fv_yaml *y, const fv_field *f, const yaml_nod
       return fv_yaml_fail(y, n, err, "%s is %lld; expected at least %lld", f->name, v, (long long)f->least);
     return *(int64_t *)at = v, FV_OK;
   }
-  double v = strtod(text, &end);
+  double v = c_number(text, &end);
   bool good = plain(n) && decimal(text, end);
   if (f->kind == FV_FIELD_PERCENT) {
     if (!good || end[strcmp(end, "%") == 0] || !(v >= 0.0 && v <= 100.0))
