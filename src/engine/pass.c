@@ -18,11 +18,14 @@ static size_t activation_limit(const fv_wave *w) {
 /* A large number of reads from `first` on whose pass fits the memory, found by halving from what fitted before (0: not
  * known); lays that pass out. */
 static fv_status fit(fv_wave *w, int first, int before, int *last, fv_error *err) {
-  size_t limit = activation_limit(w);
+  enum { SLICE_BYTES = 1 << 20 }; /* what the lists of a slice may take in any case */
+  size_t limit = activation_limit(w), lists = limit / 4 > SLICE_BYTES ? limit / 4 : SLICE_BYTES;
   int left = w->nreads - first;
   for (int n = before > 0 && before < left ? before : left;; n = (n + 1) / 2) {
     size_t peak;
+    w->slice_limit = limit && n > 1 && !w->options.generate ? lists : 0;
     fv_status st = fv_layout(w, first, first + n, &peak, err);
+    if (st == FV_ENOMEM && w->slice_limit && w->slice_bytes > w->slice_limit) continue;
     if (st) return st;
     if (!limit || peak <= limit) return w->memory_size = peak, *last = first + n, FV_OK;
     if (n == 1 || w->options.generate)

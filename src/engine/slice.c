@@ -15,6 +15,8 @@ enum { BLOCK_BYTES = 1 << 20 };
 /* Memory of the slice's lists, released all at once. */
 static void *take(fv_wave *w, size_t bytes) {
   bytes = (bytes + 15) & ~(size_t)15;
+  w->slice_bytes += bytes;
+  if (w->slice_limit && w->slice_bytes > w->slice_limit) return NULL;
   if (w->nblocks == 0 || w->block_size - w->block_used < bytes) {
     size_t size = bytes > BLOCK_BYTES ? bytes : BLOCK_BYTES;
     if (!fv_grow(&w->blocks, &w->blocks_room, w->nblocks + 1, sizeof *w->blocks)) return NULL;
@@ -30,7 +32,7 @@ static void *take(fv_wave *w, size_t bytes) {
 
 void fv_slice_release(fv_wave *w) {
   for (size_t i = 0; i < w->nblocks; i++) free(w->blocks[i]);
-  w->nblocks = 0;
+  w->nblocks = 0, w->slice_bytes = 0;
   for (int s = 0; w->slots && s < w->nsets_steps; s++) free(w->slots[s].entries), free(w->slots[s].entry_of);
   free(w->slots), free(w->words), free(w->set_base), free(w->reach), free(w->need), free(w->memory),
       free(w->edit_first), free(w->edits_by_step), free(w->first), free(w->rank), free(w->nothing),
@@ -138,6 +140,8 @@ static fv_status allocate_sets(fv_wave *w) {
     w->set_base[s + 1] = w->set_base[s] + (size_t)w->words[p->steps[s].space] * (size_t)below[s];
   free(below);
   if (st) return st;
+  w->slice_bytes = 2 * w->set_base[p->nsteps] * sizeof *w->reach;
+  if (w->slice_limit && w->slice_bytes > w->slice_limit) return FV_ENOMEM;
   w->reach = fv_alloc(w->set_base[p->nsteps], sizeof *w->reach);
   w->need = fv_alloc(w->set_base[p->nsteps], sizeof *w->need);
   w->nothing = fv_alloc((size_t)widest, sizeof *w->nothing);

@@ -103,6 +103,7 @@ struct fv_wave {
   int nsets_steps;
   void **blocks; /* memory of entries */
   size_t nblocks, blocks_room, block_used, block_size;
+  size_t slice_bytes, slice_limit; /* of sets and entries; a slice that would exceed the limit (0: none) is given up */
   char *memory;
   size_t memory_size;
   int *edit_first; /* per step: index of the first edit in edits_by_step, nsteps + 1 entries */

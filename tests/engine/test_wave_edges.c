@@ -494,6 +494,39 @@ static void a_memory_limit_that_is_too_low(void **state) {
   fv_wave_free(w);
 }
 
+static fv_status add_up(void *user, int run, const float *logits, int64_t V, fv_error *err) {
+  (void)err;
+  for (int64_t v = 0; v < V; v++) ((double *)user)[run] += logits[v] * (double)(v + 1);
+  return FV_OK;
+}
+
+/* Hundreds of runs in a memory that has room for their activations, but not for the lists of their rows. */
+static void lists_of_rows_are_limited(void **state) {
+  (void)state;
+  enum { RUNS = 1500 };
+  static const size_t limits[] = {0, 64 << 20, 4 << 20};
+  static double sums[3][RUNS + 1];
+  for (int i = 0; i < 3; i++) {
+    fv_wave *w = new_wave((fv_wave_options){.memory = limits[i]});
+    int root = new_run(w, -1, plain);
+    for (int r = 1; r <= RUNS; r++) {
+      char edit[64];
+      int run = new_run(w, root, NULL);
+      snprintf(edit, sizeof edit, "scale text_encoder.0.attn.z@%d %g", r % 7, 1.0 + r * 1e-3);
+      OK(fv_wave_do(w, run, edit, -1, ERR));
+      OK(fv_wave_readout(w, run, add_up, sums[i], ERR));
+    }
+    fv_cost cost;
+    OK(fv_wave_compute(w, NULL, ERR));
+    OK(fv_wave_cost(w, &cost, ERR));
+    if (i < 2) assert_true(cost.parts == 1 && w->slice_bytes > 1 << 20 && cost.memory < 4 << 20);
+    if (i == 2) assert_true(cost.parts > 1 && w->slice_bytes <= 1 << 20);
+    fv_wave_free(w);
+  }
+  assert_memory_equal(sums[0], sums[1], sizeof sums[0]);
+  assert_memory_equal(sums[0], sums[2], sizeof sums[0]);
+}
+
 int main(int argc, char **argv) {
   if (argc > 1) cmocka_set_test_filter(argv[1]);
   const struct CMUnitTest tests[] = {cmocka_unit_test(inherited_edits_need_the_same_rows),
@@ -512,6 +545,7 @@ int main(int argc, char **argv) {
                                      cmocka_unit_test(a_check_is_quiet_and_sees_patterns),
                                      cmocka_unit_test(many_readouts),
                                      cmocka_unit_test(arguments_are_checked),
-                                     cmocka_unit_test(a_memory_limit_that_is_too_low)};
+                                     cmocka_unit_test(a_memory_limit_that_is_too_low),
+                                     cmocka_unit_test(lists_of_rows_are_limited)};
   return cmocka_run_group_tests(tests, set_up, tear_down);
 }
