@@ -1,19 +1,6 @@
 /* fovea data: from a folder to a table, to the model's answers, to a selection. */
 #include "cli/cli_tests.h"
-
-static char *folder;
-
-static int make(void **state) {
-  (void)state;
-  folder = folder_make();
-  return 0;
-}
-
-static int removed(void **state) {
-  (void)state;
-  folder_remove(folder);
-  return 0;
-}
+#include "support/scratch.h"
 
 static program_result run(int status, const char *line) {
   return expect_with(&(program_options){.folder = folder}, status, line);
@@ -33,17 +20,11 @@ static void says(int status, const char *line, const char *wanted) {
   program_release(&r);
 }
 
-static void write_file(const char *name, const char *text, size_t n) {
-  char path[600];
-  snprintf(path, sizeof path, "%s/%s", folder, name);
-  file_write(path, text, n);
-}
+static void write_file(const char *name, const char *text, size_t n) { file_write(in_folder(name), text, n); }
 
 static char *read_file(const char *name) {
-  char path[600];
   size_t n;
-  snprintf(path, sizeof path, "%s/%s", folder, name);
-  char *text = file_text(path, &n);
+  char *text = file_text(in_folder(name), &n);
   if (!text) fail_msg("%s was not written", name);
   return text;
 }
@@ -173,9 +154,9 @@ static void test_refused(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test_setup_teardown(test_pipeline, make, removed),
-      cmocka_unit_test_setup_teardown(test_evaluate, make, removed),
-      cmocka_unit_test_setup_teardown(test_refused, make, removed),
+      cmocka_unit_test_setup_teardown(test_pipeline, folder_setup, folder_teardown),
+      cmocka_unit_test_setup_teardown(test_evaluate, folder_setup, folder_teardown),
+      cmocka_unit_test_setup_teardown(test_refused, folder_setup, folder_teardown),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

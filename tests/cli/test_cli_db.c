@@ -3,30 +3,15 @@
 
 #include "cli/cli_tests.h"
 #include "fovea/store.h"
+#include "support/scratch.h"
 
-static char *folder;
 static program_options here;
 
 static int begin(void **state) {
-  (void)state;
-  folder = folder_make();
+  folder_setup(state);
   here = (program_options){.folder = folder};
   return 0;
 }
-static int end(void **state) {
-  (void)state;
-  folder_remove(folder);
-  return 0;
-}
-
-static char *at(const char *name) {
-  static char paths[4][512];
-  static int next;
-  char *path = paths[next++ % 4];
-  snprintf(path, sizeof paths[0], "%s/%s", folder, name);
-  return path;
-}
-
 static void done(const char *line) {
   program_result r = expect_with(&here, 0, line);
   program_release(&r);
@@ -42,7 +27,7 @@ static fv_store_counts counts(const char *name) {
   fv_store *s;
   fv_store_counts n;
   fv_error e;
-  if (fv_store_open(at(name), FV_STORE_READ, &s, &e) || fv_store_count(s, &n, &e)) fail_msg("%s", e.text);
+  if (fv_store_open(in_folder(name), FV_STORE_READ, &s, &e) || fv_store_count(s, &n, &e)) fail_msg("%s", e.text);
   fv_store_close(s);
   return n;
 }
@@ -53,11 +38,11 @@ static char *rows_of(const char *name, const char *sweep) {
   fv_table_file *csv;
   fv_error e;
   size_t n;
-  if (fv_store_open(at(name), FV_STORE_READ, &s, &e) || fv_csv_open(at("rows.csv"), &csv, &e) ||
+  if (fv_store_open(in_folder(name), FV_STORE_READ, &s, &e) || fv_csv_open(in_folder("rows.csv"), &csv, &e) ||
       fv_store_rows(s, sweep, fv_table_file_sink(csv), &e) || fv_table_file_commit(csv, &e))
     fail_msg("%s", e.text);
   fv_store_close(s);
-  return file_text(at("rows.csv"), &n);
+  return file_text(in_folder("rows.csv"), &n);
 }
 
 /* The lines behind the header, without the first column. */
@@ -80,11 +65,11 @@ static void test_rows(void **state) {
   (void)state;
   size_t n;
   done("fovea trace $M $I $Q --draws 3 --db a.db --csv trace.csv");
-  char *csv = file_text(at("trace.csv"), &n), *rows = rows_of("a.db", "trace");
+  char *csv = file_text(in_folder("trace.csv"), &n), *rows = rows_of("a.db", "trace");
   same_rows(csv, rows);
   free(csv), free(rows);
   done(PATCH "--heads each --db a.db --csv patch.csv --corrupt gray");
-  csv = file_text(at("patch.csv"), &n), rows = rows_of("a.db", "patch");
+  csv = file_text(in_folder("patch.csv"), &n), rows = rows_of("a.db", "patch");
   same_rows(csv, rows);
   free(csv), free(rows);
   fv_store_counts c = counts("a.db");
@@ -112,13 +97,13 @@ static void test_again(void **state) {
 static void test_failures(void **state) {
   (void)state;
   refuses(1, "fovea trace $M --image nothing.png $Q --db a.db", "nothing.png");
-  assert_int_equal(access(at("a.db"), F_OK), -1);
+  assert_int_equal(access(in_folder("a.db"), F_OK), -1);
   refuses(1, PATCH "--heads 0-99 --db a.db", "99");
-  assert_int_equal(access(at("a.db"), F_OK), -1);
+  assert_int_equal(access(in_folder("a.db"), F_OK), -1);
   done("fovea trace $M $I $Q --draws 1 --db a.db");
   refuses(1, "fovea trace " FV_TEST_DATA "/blip/legacy $I $Q --draws 1 --db a.db", "another model");
   assert_int_equal(counts("a.db").samples, 1);
-  file_write(at("b.db"), "this is not a database; it is a text", 36);
+  file_write(in_folder("b.db"), "this is not a database; it is a text", 36);
   refuses(1, "fovea trace $M $I $Q --draws 1 --db b.db", "not a database");
   refuses(1, "fovea trace $M $I $Q --draws 1 --db nowhere/b.db", "nowhere");
 }
@@ -129,7 +114,7 @@ static void test_with_a_study(void **state) {
   static const char study[] = "model: " MODEL "\nsamples:\n  - {sample: one, image: " MODEL
                               "/vectors/image0.png, question: what color}\n"
                               "sweeps:\n  - {name: trace, kind: trace, draws: 2}\n";
-  file_write(at("s.yaml"), study, sizeof study - 1);
+  file_write(in_folder("s.yaml"), study, sizeof study - 1);
   done("fovea run s.yaml --db a.db");
   done("fovea trace $M $I $Q --draws 2 --db a.db");
   fv_store_counts c = counts("a.db");
@@ -145,7 +130,7 @@ static void test_with_a_study(void **state) {
 }
 
 int main(void) {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, folder_teardown)
   const struct CMUnitTest tests[] = {TEST(test_rows), TEST(test_again), TEST(test_failures), TEST(test_with_a_study)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,18 +2,7 @@
 #include "cli/cli_tests.h"
 #include "fovea/table.h"
 #include "support/browser.h"
-
-static char *folder;
-static int make_folder(void **state) {
-  (void)state;
-  folder = folder_make();
-  return 0;
-}
-static int remove_folder(void **state) {
-  (void)state;
-  folder_remove(folder);
-  return 0;
-}
+#include "support/scratch.h"
 
 static char *text_of(const char *name) {
   char path[512];
@@ -119,5 +108,5 @@ static void test_samples(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_trace), cmocka_unit_test(test_patch),
                                      cmocka_unit_test(test_samples)};
-  return cmocka_run_group_tests(tests, make_folder, remove_folder);
+  return cmocka_run_group_tests(tests, folder_setup, folder_teardown);
 }

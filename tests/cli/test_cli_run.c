@@ -10,8 +10,8 @@
 #include <unistd.h>
 
 #include "cli/cli_tests.h"
+#include "support/scratch.h"
 
-static char *folder;
 static program_options here;
 
 static const char study[] =
@@ -25,15 +25,7 @@ static const char study[] =
     "  - {name: control, kind: patch, site: 'text_encoder.*.cross.z', corrupt: image, answers: shuffled}\n"
     "output: {db: out.db}\n";
 
-static char *at(const char *name) {
-  static char paths[4][512];
-  static int next;
-  char *path = paths[next++ % 4];
-  snprintf(path, sizeof paths[0], "%s/%s", folder, name);
-  return path;
-}
-
-static void write_text(const char *name, const char *text) { file_write(at(name), text, strlen(text)); }
+static void write_text(const char *name, const char *text) { file_write(in_folder(name), text, strlen(text)); }
 
 static void write_table(int samples) {
   static const char *const colors[] = {"red", "blue", "white", "black"};
@@ -49,13 +41,12 @@ static void write_table(int samples) {
 }
 
 static int begin(void **state) {
-  (void)state;
   size_t n;
-  folder = folder_make();
+  folder_setup(state);
   here = (program_options){.folder = folder};
   for (int i = 0; i < 2; i++) {
     char *bytes = file_text(i ? MODEL "/vectors/image1.png" : MODEL "/vectors/image0.png", &n);
-    file_write(at(i ? "b.png" : "a.png"), bytes, n);
+    file_write(in_folder(i ? "b.png" : "a.png"), bytes, n);
     free(bytes);
   }
   write_text("broken.png", "not a picture");
@@ -63,12 +54,6 @@ static int begin(void **state) {
   write_table(10);
   return 0;
 }
-static int end(void **state) {
-  (void)state;
-  folder_remove(folder);
-  return 0;
-}
-
 static json_t *run_json(const char *line) {
   program_result r = expect_with(&here, 0, line);
   json_error_t detail;
@@ -122,7 +107,7 @@ static void test_as_the_commands(void **state) {
       "blue --site text_encoder.*.cross.z --heads each --csv command.csv");
   program_release(&r);
   size_t n, m;
-  char *a = file_text(at("study.csv"), &n), *b = file_text(at("command.csv"), &m);
+  char *a = file_text(in_folder("study.csv"), &n), *b = file_text(in_folder("command.csv"), &m);
   size_t lines = 0;
   for (char *x = a, *y = b; (x = strstr(x, "\ns,")) && (y = strstr(y, "\n,")); lines++) {
     x += 3, y += 2;
@@ -143,7 +128,7 @@ static void test_results(void **state) {
    * the one sample that gets the pair of answers that cannot be told apart. */
   assert_int_equal(whole(j, "rows"), 8 * (54 + 80) + 7 * 16);
   json_decref(j);
-  assert_int_equal(access(at("out.db-wal"), F_OK), -1); /* one file is left */
+  assert_int_equal(access(in_folder("out.db-wal"), F_OK), -1); /* one file is left */
   program_result r = expect_with(&here, 0, "fovea run s.yaml");
   assert_non_null(strstr(r.out, "10 of 10: 8 done, 2 excluded"));
   program_release(&r);
@@ -153,7 +138,7 @@ static void test_dry_run(void **state) {
   (void)state;
   write_table(3);
   json_t *said = run_json("fovea run s.yaml --dry-run --json");
-  assert_int_equal(access(at("out.db"), F_OK), -1);
+  assert_int_equal(access(in_folder("out.db"), F_OK), -1);
   json_t *done = run_json("fovea run s.yaml --json");
   assert_int_equal(whole(said, "samples"), 3);
   assert_int_equal(whole(said, "runs"), whole(done, "runs"));
@@ -189,7 +174,7 @@ static void test_interrupt(void **state) {
     }
     program_release(&r);
     computed += same_as(digest, "fovea run s.yaml --json") <= all;
-    unlink(at("out.db"));
+    unlink(in_folder("out.db"));
   }
   assert_true(stopped >= 2);
   assert_int_equal(computed, 6);
@@ -234,7 +219,7 @@ static void test_kill(void **state) {
       killed += killed_after((double)(random >> 8) / 16777216.0 * seconds, (char *[]){"fovea", "run", "s.yaml", NULL});
     again = same_as(digest, "fovea run s.yaml --json");
     resumed += again<all, partly += again> 0 && again < all;
-    unlink(at("out.db"));
+    unlink(in_folder("out.db"));
   }
   print_message("killed %d times, gone on from something %d times, from the middle %d times\n", killed, resumed,
                 partly);
@@ -275,7 +260,7 @@ static void test_shards(void **state) {
   assert_int_equal(same_as(digest, "fovea run s.yaml --merge --json"), 0);
   assert_int_equal(same_as(digest, "fovea run s.yaml --merge --json"), 0); /* once more changes nothing */
   assert_int_equal(same_as(digest, "fovea run s.yaml --json"), 0);
-  assert_int_equal(access(at("out.db.shard-1-of-3"), F_OK), -1); /* taken in */
+  assert_int_equal(access(in_folder("out.db.shard-1-of-3"), F_OK), -1); /* taken in */
   /* Named, into another database; and what is missing is computed. */
   program_result r = expect_with(&here, 0, "fovea run s.yaml --shard 2/2 --db other.db");
   program_release(&r);
@@ -285,7 +270,7 @@ static void test_shards(void **state) {
   json_int_t rest = same_as(digest, "fovea run s.yaml --db third.db --json");
   assert_true(rest > 0 && rest < all);
   r = expect_with(&here, 1, "fovea run s.yaml --db none.db --merge nothing.db");
-  assert_int_equal(access(at("none.db"), F_OK), -1);
+  assert_int_equal(access(in_folder("none.db"), F_OK), -1);
   program_release(&r);
   changed("seed: 5", "seed: 6"); /* parts of another study */
   refuses(1, "fovea run s.yaml --db none.db --merge other.db.shard-2-of-2", "seed is 5 there and 6 here");
@@ -378,15 +363,15 @@ static void test_mpi(void **state) {
   size_t n;
   undisturbed(digest, &seconds);
   for (int ranks = 1; ranks <= 3; ranks += 2) {
-    if (mpirun(ranks, "mpi.db") != 0) fail_msg("%s", file_text(at("err.txt"), &n));
-    char *out = file_text(at("out.txt"), &n);
+    if (mpirun(ranks, "mpi.db") != 0) fail_msg("%s", file_text(in_folder("err.txt"), &n));
+    char *out = file_text(in_folder("out.txt"), &n);
     json_error_t detail;
     json_t *j = json_loadb(out, n, 0, &detail);
     if (!j) fail_msg("not one JSON object: %s", out);
     snprintf(found, sizeof found, "%s", json_string_value(json_object_get(j, "digest")));
     assert_string_equal(found, digest);
     json_decref(j), free(out);
-    unlink(at("mpi.db"));
+    unlink(in_folder("mpi.db"));
   }
   /* Killed with all its processes at some moments, then finished by other numbers of processes. */
   for (int i = 1; i <= 5; i++) {
@@ -410,15 +395,15 @@ static void test_mpi(void **state) {
     if (i % 2) {
       same_as(digest, "fovea run s.yaml --db mpi.db --json");
     } else {
-      if (mpirun(2, "mpi.db") != 0) fail_msg("%s", file_text(at("err.txt"), &n));
+      if (mpirun(2, "mpi.db") != 0) fail_msg("%s", file_text(in_folder("err.txt"), &n));
       same_as(digest, "fovea run s.yaml --db mpi.db --json");
     }
-    unlink(at("mpi.db"));
+    unlink(in_folder("mpi.db"));
   }
   /* A mistake is said. */
   write_text("s.yaml", "modle: x\n");
   assert_int_equal(mpirun(2, "mpi.db"), 1);
-  char *said = file_text(at("err.txt"), &n);
+  char *said = file_text(in_folder("err.txt"), &n);
   assert_non_null(strstr(said, "did you mean model?"));
   free(said);
 }
@@ -452,7 +437,7 @@ static void test_changed_study(void **state) {
   write_table(10);
   char *table, *word;
   size_t n;
-  table = file_text(at("table.csv"), &n);
+  table = file_text(in_folder("table.csv"), &n);
   word = strstr(table, "the shirt?");
   memcpy(word, "the horse?", 10);
   write_text("table.csv", table);
@@ -469,7 +454,7 @@ static void test_changed_study(void **state) {
 
 static void test_nothing_usable(void **state) {
   (void)state;
-  unlink(at("a.png"));
+  unlink(in_folder("a.png"));
   refuses(1, "fovea run s.yaml", "no sample can be used; all 10 are excluded, the first: s0: a.png");
   refuses(1, "fovea run s.yaml", "no sample can be used");
 }
@@ -489,7 +474,7 @@ static void test_second_writer(void **state) {
   snprintf(word, sizeof word, "process %ld", (long)pid);
   bool seen = false;
   for (int i = 0; i < 400 && !seen; i++) {
-    if (access(at("out.db-lock"), F_OK) != 0) {
+    if (access(in_folder("out.db-lock"), F_OK) != 0) {
       nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
       continue;
     }
@@ -512,15 +497,15 @@ static void test_bad_files(void **state) {
   (void)state;
   write_text("out.db", "this is a text and not a database, not at all");
   refuses(1, "fovea run s.yaml", "is not a database");
-  unlink(at("out.db"));
+  unlink(in_folder("out.db"));
   json_t *j = run_json("fovea run s.yaml --json");
   json_decref(j);
   size_t n;
-  char *bytes = file_text(at("out.db"), &n);
+  char *bytes = file_text(in_folder("out.db"), &n);
   memset(bytes + n / 2 / 4096 * 4096, 0x55, 4096);
-  file_write(at("out.db"), bytes, n);
+  file_write(in_folder("out.db"), bytes, n);
   refuses(1, "fovea run s.yaml", "the database is damaged");
-  char *now = file_text(at("out.db"), &n);
+  char *now = file_text(in_folder("out.db"), &n);
   assert_memory_equal(bytes, now, n); /* nothing is made worse */
   free(bytes), free(now);
 }
@@ -529,24 +514,24 @@ static void test_bad_files(void **state) {
 static void test_full_disk(void **state) {
   (void)state;
   char digest[65];
-  mkdir(at("disk"), 0777);
-  if (mount("tmpfs", at("disk"), "tmpfs", 0, "size=128k") != 0) {
+  mkdir(in_folder("disk"), 0777);
+  if (mount("tmpfs", in_folder("disk"), "tmpfs", 0, "size=128k") != 0) {
     printf("skip: no tmpfs can be mounted here\n");
     skip();
   }
   undisturbed(digest, NULL);
   refuses(1, "fovea run s.yaml --db disk/a.db", "disk is full");
-  assert_int_equal(mount("tmpfs", at("disk"), "tmpfs", MS_REMOUNT | MS_RDONLY, "size=8m"), 0);
+  assert_int_equal(mount("tmpfs", in_folder("disk"), "tmpfs", MS_REMOUNT | MS_RDONLY, "size=8m"), 0);
   refuses(1, "fovea run s.yaml --db disk/a.db", "Read-only");
   refuses(1, "fovea run s.yaml --db disk/b.db", "Read-only");
-  assert_int_equal(mount("tmpfs", at("disk"), "tmpfs", MS_REMOUNT, "size=8m"), 0);
+  assert_int_equal(mount("tmpfs", in_folder("disk"), "tmpfs", MS_REMOUNT, "size=8m"), 0);
   json_int_t rest = same_as(digest, "fovea run s.yaml --db disk/a.db --json");
   print_message("went on after a full disk with %lld runs\n", (long long)rest);
-  assert_int_equal(umount(at("disk")), 0);
+  assert_int_equal(umount(in_folder("disk")), 0);
 }
 
 int main(void) {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, folder_teardown)
   const struct CMUnitTest tests[] = {
       TEST(test_results),        TEST(test_as_the_commands), TEST(test_dry_run),   TEST(test_interrupt),
       TEST(test_kill),           TEST(test_shards),          TEST(test_mpi),       TEST(test_changed_study),

@@ -1,20 +1,9 @@
 /* The shipped study, from its file to its page: it says what the second method says. */
 #include "cli/cli_tests.h"
 #include "support/browser.h"
+#include "support/scratch.h"
 
 #define STUDY FV_SOURCE_DIR "/examples/study"
-
-static char *folder;
-static int make_folder(void **state) {
-  (void)state;
-  folder = folder_make();
-  return 0;
-}
-static int remove_folder(void **state) {
-  (void)state;
-  folder_remove(folder);
-  return 0;
-}
 
 static program_result run_in_folder(const char *line) {
   const program_variable own[] = {{"D", folder}, {"S", STUDY}, {NULL, NULL}};
@@ -84,5 +73,5 @@ static void test_part(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_file), cmocka_unit_test(test_part)};
-  return cmocka_run_group_tests(tests, make_folder, remove_folder);
+  return cmocka_run_group_tests(tests, folder_setup, folder_teardown);
 }

@@ -13,22 +13,10 @@
 
 #include "image/image.h"
 #include "study/data_pairs.h"
-#include "support/run_program.h"
+#include "support/scratch.h"
 
 static fv_error err;
-static char *folder, path[4][700];
-
-static int make(void **state) {
-  (void)state;
-  folder = folder_make();
-  return 0;
-}
-
-static int removed(void **state) {
-  (void)state;
-  folder_remove(folder);
-  return 0;
-}
+static char path[4][700];
 
 static const char *at(int i, const char *name) {
   snprintf(path[i], sizeof path[i], "%s/%s", folder, name);
@@ -389,5 +377,5 @@ int main(void) {
       cmocka_unit_test(test_cifar10),    cmocka_unit_test(test_refused),        cmocka_unit_test(test_select_states),
       cmocka_unit_test(test_select_svo), cmocka_unit_test(test_select_cifar10),
   };
-  return cmocka_run_group_tests(tests, make, removed);
+  return cmocka_run_group_tests(tests, folder_setup, folder_teardown);
 }

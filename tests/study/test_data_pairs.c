@@ -11,31 +11,14 @@
 #include <cmocka.h>
 
 #include "study/data_pairs.h"
-#include "support/run_program.h"
+#include "support/scratch.h"
 
 static fv_error err;
-static char *folder, path[600];
-
-static int make(void **state) {
-  (void)state;
-  folder = folder_make();
-  return 0;
-}
-
-static int removed(void **state) {
-  (void)state;
-  folder_remove(folder);
-  return 0;
-}
-
-static const char *in_folder(const char *name) {
-  snprintf(path, sizeof path, "%s/%s", folder, name);
-  return path;
-}
 
 static fv_pairs load(const char *name, const char *text) {
   fv_pairs s;
-  file_write(in_folder(name), text, strlen(text));
+  const char *path = in_folder(name);
+  file_write(path, text, strlen(text));
   if (fv_pairs_load(path, &s, &err)) fail_msg("%s", err.text);
   return s;
 }
@@ -144,7 +127,8 @@ static void test_refused(void **state) {
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     fv_pairs s;
-    file_write(in_folder(cases[i].name), cases[i].text, strlen(cases[i].text));
+    const char *path = in_folder(cases[i].name);
+    file_write(path, cases[i].text, strlen(cases[i].text));
     if (!fv_pairs_load(path, &s, &err)) fail_msg("accepted: %s", cases[i].text);
     if (!strstr(err.text, cases[i].error)) fail_msg("%s\nexpected: %s", err.text, cases[i].error);
     assert_int_equal(s.count, 0);
@@ -161,7 +145,7 @@ static void add(fv_pairs *s, const char *name, const char *image, const char *fi
 static void save_is(const char *name, const fv_pairs *s, const char *wanted) {
   size_t n;
   if (fv_pairs_save(in_folder(name), s, &err)) fail_msg("%s", err.text);
-  char *text = file_text(path, &n);
+  char *text = file_text(in_folder(name), &n);
   assert_string_equal(text, wanted);
   free(text);
 }
@@ -243,7 +227,7 @@ static void test_list(void **state) {
   assert_int_equal(fv_pairs_exclude(&s, "row 2", "black image", &err), FV_OK);
   size_t n;
   assert_int_equal(fv_pairs_save_excluded(in_folder("x.csv"), &s, &err), FV_OK);
-  char *text = file_text(path, &n);
+  char *text = file_text(in_folder("x.csv"), &n);
   is(text, "name,reason\n\"row 1, \"\"x\"\"\",no image\nrow 2,black image\n");
   free(text);
   fv_pairs_release(&s);
@@ -254,5 +238,5 @@ int main(void) {
       cmocka_unit_test(test_csv),     cmocka_unit_test(test_notice), cmocka_unit_test(test_jsonl),
       cmocka_unit_test(test_refused), cmocka_unit_test(test_save),   cmocka_unit_test(test_list),
   };
-  return cmocka_run_group_tests(tests, make, removed);
+  return cmocka_run_group_tests(tests, folder_setup, folder_teardown);
 }

@@ -15,36 +15,7 @@
 #include "fovea/export.h"
 #include "fovea/report.h"
 #include "study/store_inside.h"
-#include "support/run_program.h"
-
-static fv_error e;
-#define OK(call)                                                         \
-  do {                                                                   \
-    if ((call) != FV_OK) fail_msg("%s:%d: %s", #call, __LINE__, e.text); \
-  } while (0)
-#define FAILS(code, word, call)                                                                          \
-  do {                                                                                                   \
-    if ((call) != (code) || !strstr(e.text, word)) fail_msg("%s: %d, %s", #call, (int)e.status, e.text); \
-  } while (0)
-
-static char *folder;
-static char *at(const char *name) {
-  static char paths[4][512];
-  static int next;
-  char *path = paths[next++ % 4];
-  snprintf(path, sizeof paths[0], "%s/%s", folder, name);
-  return path;
-}
-static int make_folder(void **state) {
-  (void)state;
-  folder = folder_make();
-  return 0;
-}
-static int remove_folder(void **state) {
-  (void)state;
-  folder_remove(folder);
-  return 0;
-}
+#include "study_tests.h"
 
 enum { N = 5, L = 2, H = 3 };
 static int rows_of(int sample) { return sample == 3 ? 4 : 3; }
@@ -118,30 +89,30 @@ static void test_same_bytes(void **state) {
   size_t n[2], m;
   char *csv[2], *npz[2], *own;
   for (int k = 0; k < 2; k++) {
-    char *db = at(k ? "b.db" : "a.db");
+    char *db = in_folder(k ? "b.db" : "a.db");
     make(db, orders[k]);
-    OK(fv_export_csv(db, NULL, at("all.csv"), &count, &e));
-    OK(fv_export_csv(db, "heads", at("heads.csv"), NULL, &e));
-    OK(fv_export_npz(db, NULL, at("all.npz"), &e));
-    csv[k] = bytes_of(at("all.csv"), &n[k]);
-    npz[k] = bytes_of(at("all.npz"), &m);
+    OK(fv_export_csv(db, NULL, in_folder("all.csv"), &count, &e));
+    OK(fv_export_csv(db, "heads", in_folder("heads.csv"), NULL, &e));
+    OK(fv_export_npz(db, NULL, in_folder("all.npz"), &e));
+    csv[k] = bytes_of(in_folder("all.csv"), &n[k]);
+    npz[k] = bytes_of(in_folder("all.npz"), &m);
     if (k) assert_memory_equal(npz[0], npz[1], m);
   }
   assert_int_equal(n[0], n[1]);
   assert_memory_equal(csv[0], csv[1], n[0]);
   assert_int_equal(count, (4 * 3 + 4) * L * (2 + H));
   fv_table_file *f;
-  OK(fv_csv_open(at("own.csv"), &f, &e));
+  OK(fv_csv_open(in_folder("own.csv"), &f, &e));
   for (int i = 0; i < N; i++) rows(i, true, fv_table_file_sink(f));
   OK(fv_table_file_commit(f, &e));
-  own = bytes_of(at("own.csv"), &m);
+  own = bytes_of(in_folder("own.csv"), &m);
   free(csv[1]);
-  csv[1] = bytes_of(at("heads.csv"), &n[1]);
+  csv[1] = bytes_of(in_folder("heads.csv"), &n[1]);
   assert_int_equal(n[1], m);
   assert_memory_equal(csv[1], own, m);
   free(csv[0]), free(csv[1]), free(npz[0]), free(npz[1]), free(own);
-  OK(fv_export_json(at("a.db"), "heads", at("heads.json"), &count, &e));
-  json_t *j = json_load_file(at("heads.json"), 0, NULL);
+  OK(fv_export_json(in_folder("a.db"), "heads", in_folder("heads.json"), &count, &e));
+  json_t *j = json_load_file(in_folder("heads.json"), 0, NULL);
   assert_int_equal(json_array_size(j), count);
   assert_string_equal(json_string_value(json_object_get(json_array_get(j, 0), "sample")), "s, \"0\"");
   json_decref(j);
@@ -179,8 +150,8 @@ static void test_npz(void **state) {
   static const int samples[4] = {0, 1, 2, 4};
   size_t size;
   char shape[64];
-  OK(fv_export_npz(at("a.db"), NULL, at("n.npz"), &e));
-  char *z = bytes_of(at("n.npz"), &size);
+  OK(fv_export_npz(in_folder("a.db"), NULL, in_folder("n.npz"), &e));
+  char *z = bytes_of(in_folder("n.npz"), &size);
   const void *scores = array(z, size, "heads/text_encoder.cross.z.3/scores", shape);
   assert_string_equal(shape, "(4, 3, 2, 3)");
   for (size_t n = 0; n < 4; n++)
@@ -209,17 +180,17 @@ static void test_rome_and_notice(void **state) {
   (void)state;
   size_t size;
   char shape[64];
-  mkdir(at("rome"), 0777), mkdir(at("notice"), 0777);
-  OK(fv_export_rome(at("a.db"), NULL, at("rome"), &e));
-  assert_int_equal(folder_count(at("rome")), N * (1 + H));
-  char *z = bytes_of(at("rome/knowledge_s___3__heads_text_encoder.cross.z_head_1.npz"), &size);
+  mkdir(in_folder("rome"), 0777), mkdir(in_folder("notice"), 0777);
+  OK(fv_export_rome(in_folder("a.db"), NULL, in_folder("rome"), &e));
+  assert_int_equal(folder_count(in_folder("rome")), N * (1 + H));
+  char *z = bytes_of(in_folder("rome/knowledge_s___3__heads_text_encoder.cross.z_head_1.npz"), &size);
   const void *scores = array(z, size, "scores", shape);
   assert_string_equal(shape, "(4, 2)");
   assert_true(float_at(scores, 2 * L + 1) == number(3, 1, 2, 1));
   free(z);
-  OK(fv_export_notice(at("a.db"), NULL, at("notice"), &e));
-  assert_int_equal(folder_count(at("notice")), H); /* the trace has no incorrect answer */
-  z = bytes_of(at("notice/BLIP_temp_list_heads_image_corruption_text_encoder_crossattention_block_head_2_5.npz"),
+  OK(fv_export_notice(in_folder("a.db"), NULL, in_folder("notice"), &e));
+  assert_int_equal(folder_count(in_folder("notice")), H); /* the trace has no incorrect answer */
+  z = bytes_of(in_folder("notice/BLIP_temp_list_heads_image_corruption_text_encoder_crossattention_block_head_2_5.npz"),
                &size);
   scores = array(z, size, "3/scores", shape);
   assert_string_equal(shape, "(4, 2, 4)");
@@ -237,24 +208,24 @@ static void test_refused(void **state) {
   (void)state;
   fv_store *s;
   size_t size;
-  FAILS(FV_ENOTFOUND, "it has: states, heads", fv_export_csv(at("a.db"), "head", at("x"), NULL, &e));
-  FAILS(FV_ENOTFOUND, "it has: states, heads", fv_export_npz(at("a.db"), "head", at("x"), &e));
-  FAILS(FV_ENOTFOUND, "correct and an incorrect", fv_export_notice(at("a.db"), "states", folder, &e));
-  FAILS(FV_ENOTFOUND, "none.db", fv_export_rome(at("none.db"), NULL, folder, &e));
-  file_write(at("text.db"), "not a database", 14);
-  FAILS(FV_EFORMAT, "text.db", fv_export_json(at("text.db"), NULL, at("x"), NULL, &e));
-  OK(fv_store_open(at("empty.db"), FV_STORE_CREATE, &s, &e));
+  FAILS(FV_ENOTFOUND, "it has: states, heads", fv_export_csv(in_folder("a.db"), "head", in_folder("x"), NULL, &e));
+  FAILS(FV_ENOTFOUND, "it has: states, heads", fv_export_npz(in_folder("a.db"), "head", in_folder("x"), &e));
+  FAILS(FV_ENOTFOUND, "correct and an incorrect", fv_export_notice(in_folder("a.db"), "states", folder, &e));
+  FAILS(FV_ENOTFOUND, "none.db", fv_export_rome(in_folder("none.db"), NULL, folder, &e));
+  file_write(in_folder("text.db"), "not a database", 14);
+  FAILS(FV_EFORMAT, "text.db", fv_export_json(in_folder("text.db"), NULL, in_folder("x"), NULL, &e));
+  OK(fv_store_open(in_folder("empty.db"), FV_STORE_CREATE, &s, &e));
   fv_store_close(s);
-  FAILS(FV_ENOTFOUND, "no results", fv_export_csv(at("empty.db"), NULL, at("x"), NULL, &e));
-  FAILS(FV_ENOTFOUND, "no results", fv_export_npz(at("empty.db"), NULL, at("x"), &e));
-  assert_null(file_text(at("x"), &size));
+  FAILS(FV_ENOTFOUND, "no results", fv_export_csv(in_folder("empty.db"), NULL, in_folder("x"), NULL, &e));
+  FAILS(FV_ENOTFOUND, "no results", fv_export_npz(in_folder("empty.db"), NULL, in_folder("x"), &e));
+  assert_null(file_text(in_folder("x"), &size));
   /* Numbers that no model has ask for no memory. */
-  make(at("damaged.db"), (const int[N]){0, 1, 2, 3, 4});
-  OK(fv_store_open(at("damaged.db"), FV_STORE_WRITE, &s, &e));
+  make(in_folder("damaged.db"), (const int[N]){0, 1, 2, 3, 4});
+  OK(fv_store_open(in_folder("damaged.db"), FV_STORE_WRITE, &s, &e));
   OK(fv_store_exec(s, "UPDATE cells SET row = 1099511627776 WHERE n = 3", &e));
   fv_store_close(s);
-  FAILS(FV_EFORMAT, "out of range", fv_export_npz(at("damaged.db"), NULL, at("x"), &e));
-  FAILS(FV_EFORMAT, "out of range", fv_report_write(at("damaged.db"), at("x"), NULL, &e));
+  FAILS(FV_EFORMAT, "out of range", fv_export_npz(in_folder("damaged.db"), NULL, in_folder("x"), &e));
+  FAILS(FV_EFORMAT, "out of range", fv_report_write(in_folder("damaged.db"), in_folder("x"), NULL, &e));
 }
 
 static void expect_run(int status, const char *says, const char *line) {
@@ -280,8 +251,8 @@ static void test_command(void **state) {
   expect_run(0, "rows",
              "fovea export $D/a.db --sweep heads --csv $D/c.csv --json $D/c.json --rome $D/c --notice $D/d/");
   assert_int_equal(folder_count(folder), before + 4);
-  assert_int_equal(folder_count(at("c")), N * H);
-  char *a = bytes_of(at("c.csv"), &size), *b = bytes_of(at("heads.csv"), &size);
+  assert_int_equal(folder_count(in_folder("c")), N * H);
+  char *a = bytes_of(in_folder("c.csv"), &size), *b = bytes_of(in_folder("heads.csv"), &size);
   assert_string_equal(a, b);
   free(a), free(b);
 }
@@ -290,5 +261,5 @@ int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_same_bytes), cmocka_unit_test(test_npz),
                                      cmocka_unit_test(test_rome_and_notice), cmocka_unit_test(test_refused),
                                      cmocka_unit_test(test_command)};
-  return cmocka_run_group_tests(tests, make_folder, remove_folder);
+  return cmocka_run_group_tests(tests, folder_setup, folder_teardown);
 }

@@ -14,36 +14,11 @@
 #include "fovea/heads.h"
 #include "fovea/report.h"
 #include "study/store_inside.h"
+#include "study_tests.h"
 #include "support/browser.h"
-#include "support/run_program.h"
-
-static fv_error e;
-#define OK(call)                                                         \
-  do {                                                                   \
-    if ((call) != FV_OK) fail_msg("%s:%d: %s", #call, __LINE__, e.text); \
-  } while (0)
 
 #define PICTURE FV_SOURCE_DIR "/examples/images/red-circle-blue-square.png"
 #define HOSTILE "</script><script>alert(1)</script><!-- <s> &lt; \"'\xE2\x80\xA8 \\u003c"
-
-static char *folder;
-static char *at(const char *name) {
-  static char paths[4][512];
-  static int next;
-  char *path = paths[next++ % 4];
-  snprintf(path, sizeof paths[0], "%s/%s", folder, name);
-  return path;
-}
-static int make_folder(void **state) {
-  (void)state;
-  folder = folder_make();
-  return 0;
-}
-static int remove_folder(void **state) {
-  (void)state;
-  folder_remove(folder);
-  return 0;
-}
 
 /* Any number, the same for the same place. */
 static float number(int sample, int sweep, int layer, int row, int head) {
@@ -167,10 +142,10 @@ static void test_hostile(void **state) {
             .rows = 4,
             .heads = 2};
   size_t size, i;
-  make(at("hostile.db"), &p);
-  add_check(at("hostile.db"), "<img src=x onerror=alert(2)>", 0.5);
-  OK(fv_report_write(at("hostile.db"), at("hostile.html"), NULL, &e));
-  char *html = file_text(at("hostile.html"), &size);
+  make(in_folder("hostile.db"), &p);
+  add_check(in_folder("hostile.db"), "<img src=x onerror=alert(2)>", 0.5);
+  OK(fv_report_write(in_folder("hostile.db"), in_folder("hostile.html"), NULL, &e));
+  char *html = file_text(in_folder("hostile.html"), &size);
   assert_int_equal(times(html, "<script"), 2);
   assert_int_equal(times(html, "</script"), 2);
   assert_null(strstr(html, "<!--"));
@@ -201,9 +176,9 @@ static void test_not_utf8(void **state) {
   plan p = {
       .name = "caf\xE9 \xF0\x9F", .reason = "", .question = "\xFF", .samples = 1, .layers = 1, .rows = 1, .heads = 1};
   size_t size;
-  make(at("latin.db"), &p);
-  OK(fv_report_write(at("latin.db"), at("latin.html"), NULL, &e));
-  char *html = file_text(at("latin.html"), &size);
+  make(in_folder("latin.db"), &p);
+  OK(fv_report_write(in_folder("latin.db"), in_folder("latin.html"), NULL, &e));
+  char *html = file_text(in_folder("latin.html"), &size);
   json_t *data = page_data(html);
   assert_string_equal(json_string_value(json_object_get(data, "title")), "caf\xEF\xBF\xBD \xEF\xBF\xBD\xEF\xBF\xBD");
   json_decref(data);
@@ -216,9 +191,9 @@ static void test_numbers(void **state) {
   enum { N = 7, L = 3, T = 4, H = 2 };
   plan p = {.name = "numbers", .reason = "", .question = "what", .samples = N, .layers = L, .rows = T, .heads = H};
   size_t size;
-  make(at("numbers.db"), &p);
-  OK(fv_report_write(at("numbers.db"), at("numbers.html"), NULL, &e));
-  char *html = file_text(at("numbers.html"), &size);
+  make(in_folder("numbers.db"), &p);
+  OK(fv_report_write(in_folder("numbers.db"), in_folder("numbers.html"), NULL, &e));
+  char *html = file_text(in_folder("numbers.html"), &size);
   json_t *data = page_data(html), *lengths = map_of(data, 1, T), *pool = map_of(data, 1, 0);
   assert_int_equal(json_integer_value(json_object_get(lengths, "samples")), N);
   for (int r = 0; r < T; r++)
@@ -253,12 +228,12 @@ static void test_circuits(void **state) {
   fv_report_options o;
   fv_report_defaults(&o);
   o.threshold = 0.5;
-  make(at("circuits.db"), &p);
-  OK(fv_report_write(at("circuits.db"), at("circuits.html"), &o, &e));
-  char *html = file_text(at("circuits.html"), &size);
+  make(in_folder("circuits.db"), &p);
+  OK(fv_report_write(in_folder("circuits.db"), in_folder("circuits.html"), &o, &e));
+  char *html = file_text(in_folder("circuits.html"), &size);
   json_t *data = page_data(html), *c, *h;
   fv_store *s;
-  OK(fv_store_open(at("circuits.db"), FV_STORE_READ, &s, &e));
+  OK(fv_store_open(in_folder("circuits.db"), FV_STORE_READ, &s, &e));
   assert_int_equal(json_array_size(json_object_get(data, "circuits")), 3);
   json_array_foreach(json_object_get(data, "circuits"), i, c) {
     static const char *const groups[] = {NULL, "even", "odd"};
@@ -303,9 +278,9 @@ static void test_size(void **state) {
   fv_report_options o;
   fv_report_defaults(&o);
   o.listed = 100, o.pictures = 3, o.numbers = 20000;
-  make(at("large.db"), &p);
-  OK(fv_report_write(at("large.db"), at("large.html"), &o, &e));
-  char *html = file_text(at("large.html"), &size);
+  make(in_folder("large.db"), &p);
+  OK(fv_report_write(in_folder("large.db"), in_folder("large.html"), &o, &e));
+  char *html = file_text(in_folder("large.html"), &size);
   json_t *data = page_data(html), *s;
   assert_int_equal(json_array_size(json_object_get(data, "samples")), 100);
   json_array_foreach(json_object_get(data, "samples"), i, s) with += json_object_get(s, "values") != NULL;
@@ -330,10 +305,10 @@ static void test_browser(void **state) {
   if (!browser_present()) skip();
   plan p = {.name = HOSTILE, .reason = HOSTILE, .question = HOSTILE, .samples = 12, .layers = 3, .rows = 5, .heads = 2};
   char *console, *dom, text[256];
-  make(at("seen.db"), &p);
-  add_check(at("seen.db"), "accuracy without the circuit", 0.25);
-  OK(fv_report_write(at("seen.db"), at("seen.html"), NULL, &e));
-  dom = browser_open(at("seen.html"), "sample=sample-3&cell=text_encoder.1.cross.z%231@3", &console);
+  make(in_folder("seen.db"), &p);
+  add_check(in_folder("seen.db"), "accuracy without the circuit", 0.25);
+  OK(fv_report_write(in_folder("seen.db"), in_folder("seen.html"), NULL, &e));
+  dom = browser_open(in_folder("seen.html"), "sample=sample-3&cell=text_encoder.1.cross.z%231@3", &console);
   assert_string_equal(console, "");
   snprintf(text, sizeof text, "text_encoder.1.cross.z#1@3 (row 3 “&lt;s&gt;”): effect %s,",
            formatted(number(3, 1, 1, 3, 1)));
@@ -344,7 +319,7 @@ static void test_browser(void **state) {
   free(dom), free(console);
   double sum = 0.0;
   for (int i = 0; i < 12; i++) sum += i == 10 ? 0.0 : (double)number(i, 0, 2, 4, -1);
-  dom = browser_open(at("seen.html"), "cell=text_encoder.2.resid_post@4", &console);
+  dom = browser_open(in_folder("seen.html"), "cell=text_encoder.2.resid_post@4", &console);
   assert_string_equal(console, "");
   snprintf(text, sizeof text, "text_encoder.2.resid_post@4 (row 4 “star”): effect %s, mean of 11 runs",
            formatted((float)(sum / 11)));
@@ -370,15 +345,15 @@ static void test_pointer_and_keys(void **state) {
   plan p = {.name = "keys", .reason = "", .question = "what", .samples = 1, .layers = 3, .rows = 5, .heads = 2};
   char *console, *dom, text[256];
   size_t size;
-  make(at("keys.db"), &p);
-  OK(fv_report_write(at("keys.db"), at("keys.html"), NULL, &e));
-  char *html = file_text(at("keys.html"), &size), *moved = calloc(size + sizeof script, 1);
+  make(in_folder("keys.db"), &p);
+  OK(fv_report_write(in_folder("keys.db"), in_folder("keys.html"), NULL, &e));
+  char *html = file_text(in_folder("keys.html"), &size), *moved = calloc(size + sizeof script, 1);
   char *policy = strstr(html, "<meta http-equiv"), *end = strstr(html, "</body>");
   memset(policy, ' ', (size_t)(strchr(policy, '>') - policy) + 1);
   memcpy(moved, html, (size_t)(end - html));
   strcat(strcat(moved, script), end + strlen("</body>"));
-  file_write(at("moved.html"), moved, strlen(moved));
-  dom = browser_open(at("moved.html"), "", &console);
+  file_write(in_folder("moved.html"), moved, strlen(moved));
+  dom = browser_open(in_folder("moved.html"), "", &console);
   assert_string_equal(console, "");
   snprintf(text, sizeof text, "data-tip=\"text_encoder.1.resid_post@3 (row 3 “&lt;s&gt;”): effect %s\"",
            formatted(number(0, 0, 1, 3, -1)));
@@ -412,8 +387,8 @@ static void test_single(void **state) {
   fv_page page = {
       .title = "trace </title>", .kind = "trace", .facts = facts, .nfacts = 2, .samples = &sample, .nsamples = 1};
   size_t size;
-  OK(fv_page_write(at("single.html"), &page, t, NULL, &e));
-  char *html = file_text(at("single.html"), &size);
+  OK(fv_page_write(in_folder("single.html"), &page, t, NULL, &e));
+  char *html = file_text(in_folder("single.html"), &size);
   assert_int_equal(times(html, "</title"), 1);
   json_t *data = page_data(html), *map = json_array_get(json_object_get(data, "maps"), 0);
   assert_string_equal(json_string_value(json_object_get(map, "corrupt")), "image:a.png");
@@ -423,8 +398,8 @@ static void test_single(void **state) {
   free(html);
   fv_table_free(t);
   OK(fv_table_new(&t, &e));
-  assert_int_equal(fv_page_write(at("none.html"), &page, t, NULL, &e), FV_EUSAGE);
-  assert_null(file_text(at("none.html"), &size));
+  assert_int_equal(fv_page_write(in_folder("none.html"), &page, t, NULL, &e), FV_EUSAGE);
+  assert_null(file_text(in_folder("none.html"), &size));
   fv_table_free(t);
 }
 
@@ -432,16 +407,16 @@ static void test_single(void **state) {
 static void test_refused(void **state) {
   (void)state;
   size_t size;
-  file_write(at("text.db"), "not a database", 14);
-  assert_int_equal(fv_report_write(at("text.db"), at("no.html"), NULL, &e), FV_EFORMAT);
+  file_write(in_folder("text.db"), "not a database", 14);
+  assert_int_equal(fv_report_write(in_folder("text.db"), in_folder("no.html"), NULL, &e), FV_EFORMAT);
   assert_non_null(strstr(e.text, "text.db"));
-  assert_int_equal(fv_report_write(at("missing.db"), at("no.html"), NULL, &e), FV_ENOTFOUND);
+  assert_int_equal(fv_report_write(in_folder("missing.db"), in_folder("no.html"), NULL, &e), FV_ENOTFOUND);
   plan p = {.name = "empty", .reason = "", .samples = 0};
-  make(at("empty.db"), &p);
-  assert_int_equal(fv_report_write(at("empty.db"), at("no.html"), NULL, &e), FV_EFORMAT);
+  make(in_folder("empty.db"), &p);
+  assert_int_equal(fv_report_write(in_folder("empty.db"), in_folder("no.html"), NULL, &e), FV_EFORMAT);
   assert_non_null(strstr(e.text, "no samples"));
-  assert_int_not_equal(fv_report_write(at("empty.db"), at("no folder/no.html"), NULL, &e), FV_OK);
-  assert_null(file_text(at("no.html"), &size));
+  assert_int_not_equal(fv_report_write(in_folder("empty.db"), in_folder("no folder/no.html"), NULL, &e), FV_OK);
+  assert_null(file_text(in_folder("no.html"), &size));
 }
 
 int main(void) {
@@ -449,5 +424,5 @@ int main(void) {
       cmocka_unit_test(test_hostile),          cmocka_unit_test(test_not_utf8), cmocka_unit_test(test_numbers),
       cmocka_unit_test(test_circuits),         cmocka_unit_test(test_size),     cmocka_unit_test(test_browser),
       cmocka_unit_test(test_pointer_and_keys), cmocka_unit_test(test_single),   cmocka_unit_test(test_refused)};
-  return cmocka_run_group_tests(tests, make_folder, remove_folder);
+  return cmocka_run_group_tests(tests, folder_setup, folder_teardown);
 }

@@ -16,36 +16,7 @@
 
 #include "base/files.h"
 #include "study/store_inside.h"
-#include "support/run_program.h"
-
-static fv_error e;
-#define OK(call)                                                         \
-  do {                                                                   \
-    if ((call) != FV_OK) fail_msg("%s:%d: %s", #call, __LINE__, e.text); \
-  } while (0)
-#define FAILS(code, word, call)                                                                          \
-  do {                                                                                                   \
-    if ((call) != (code) || !strstr(e.text, word)) fail_msg("%s: %d, %s", #call, (int)e.status, e.text); \
-  } while (0)
-
-static char *folder;
-static char *at(const char *name) {
-  static char paths[4][512];
-  static int next;
-  char *path = paths[next++ % 4];
-  snprintf(path, sizeof paths[0], "%s/%s", folder, name);
-  return path;
-}
-static int make_folder(void **state) {
-  (void)state;
-  folder = folder_make();
-  return 0;
-}
-static int remove_folder(void **state) {
-  (void)state;
-  folder_remove(folder);
-  return 0;
-}
+#include "study_tests.h"
 
 /* Rows as a patching sweep makes them: two corrupted runs, two layers, two rows, two heads. */
 static fv_table *made_up(int sample) {
@@ -120,7 +91,7 @@ static void same_row(const fv_row *a, const fv_row *b) {
 
 static void test_rows_come_back(void **state) {
   (void)state;
-  fv_store *s = create(at("a.db"));
+  fv_store *s = create(in_folder("a.db"));
   put(s, 2), put(s, 1);
   fv_table *got, *expected;
   OK(fv_table_new(&got, &e));
@@ -159,26 +130,26 @@ static void test_rows_come_back(void **state) {
 static void test_order_changes_nothing(void **state) {
   (void)state;
   char a[65], b[65], c[65];
-  fv_store *s = create(at("a.db"));
+  fv_store *s = create(in_folder("a.db"));
   for (int i = 1; i <= 5; i++) put(s, i);
   fv_store_close(s);
-  s = create(at("b.db"));
+  s = create(in_folder("b.db"));
   for (int i = 5; i >= 1; i--) put(s, i);
   put(s, 3); /* replaced by the same */
   fv_store_close(s);
-  s = create(at("c.db"));
+  s = create(in_folder("c.db"));
   for (int i = 1; i <= 5; i++) put(s, i);
   OK(fv_store_exec(s, "UPDATE cells SET prob = prob * 1.0000001 WHERE base_id = (SELECT max(id) FROM bases) AND n = 7",
                    &e));
   fv_store_close(s);
-  digest(at("a.db"), a), digest(at("b.db"), b), digest(at("c.db"), c);
+  digest(in_folder("a.db"), a), digest(in_folder("b.db"), b), digest(in_folder("c.db"), c);
   assert_string_equal(a, b);
   assert_string_not_equal(a, c);
 }
 
 static void test_names_and_sweeps(void **state) {
   (void)state;
-  fv_store *s = create(at("a.db"));
+  fv_store *s = create(in_folder("a.db"));
   int64_t id;
   char name[32], *value;
   put(s, 1);
@@ -211,26 +182,26 @@ static void test_other_files(void **state) {
   (void)state;
   fv_store *s;
   sqlite3 *db;
-  FAILS(FV_ENOTFOUND, "no such database", fv_store_open(at("a.db"), FV_STORE_READ, &s, &e));
-  FAILS(FV_ENOTFOUND, "no such database", fv_store_open(at("a.db"), FV_STORE_WRITE, &s, &e));
+  FAILS(FV_ENOTFOUND, "no such database", fv_store_open(in_folder("a.db"), FV_STORE_READ, &s, &e));
+  FAILS(FV_ENOTFOUND, "no such database", fv_store_open(in_folder("a.db"), FV_STORE_WRITE, &s, &e));
   FAILS(FV_EIO, "not a file", fv_store_open(folder, FV_STORE_CREATE, &s, &e));
-  FAILS(FV_EIO, "No such file", fv_store_open(at("nowhere/a.db"), FV_STORE_CREATE, &s, &e));
-  file_write(at("a.db"), "a text of some length, so that it is no header", 46);
-  FAILS(FV_EFORMAT, "is not a database", fv_store_open(at("a.db"), FV_STORE_READ, &s, &e));
-  FAILS(FV_EFORMAT, "is not a database", fv_store_open(at("a.db"), FV_STORE_CREATE, &s, &e));
-  assert_int_equal(sqlite3_open(at("b.db"), &db), SQLITE_OK);
+  FAILS(FV_EIO, "No such file", fv_store_open(in_folder("nowhere/a.db"), FV_STORE_CREATE, &s, &e));
+  file_write(in_folder("a.db"), "a text of some length, so that it is no header", 46);
+  FAILS(FV_EFORMAT, "is not a database", fv_store_open(in_folder("a.db"), FV_STORE_READ, &s, &e));
+  FAILS(FV_EFORMAT, "is not a database", fv_store_open(in_folder("a.db"), FV_STORE_CREATE, &s, &e));
+  assert_int_equal(sqlite3_open(in_folder("b.db"), &db), SQLITE_OK);
   assert_int_equal(sqlite3_exec(db, "CREATE TABLE t(x)", NULL, NULL, NULL), SQLITE_OK);
-  FAILS(FV_EFORMAT, "another program", fv_store_open(at("b.db"), FV_STORE_READ, &s, &e));
-  FAILS(FV_EFORMAT, "another program", fv_store_open(at("b.db"), FV_STORE_WRITE, &s, &e));
+  FAILS(FV_EFORMAT, "another program", fv_store_open(in_folder("b.db"), FV_STORE_READ, &s, &e));
+  FAILS(FV_EFORMAT, "another program", fv_store_open(in_folder("b.db"), FV_STORE_WRITE, &s, &e));
   sqlite3_close(db);
-  s = create(at("c.db"));
+  s = create(in_folder("c.db"));
   OK(fv_store_exec(s, "PRAGMA user_version=99", &e));
   fv_store_close(s);
-  FAILS(FV_EUNSUPPORTED, "newer", fv_store_open(at("c.db"), FV_STORE_READ, &s, &e));
-  FAILS(FV_EUNSUPPORTED, "schema 99", fv_store_open(at("c.db"), FV_STORE_WRITE, &s, &e));
-  file_write(at("d.db"), "", 0); /* as a crash at the very beginning leaves it */
-  FAILS(FV_ENOTFOUND, "empty", fv_store_open(at("d.db"), FV_STORE_READ, &s, &e));
-  s = create(at("d.db"));
+  FAILS(FV_EUNSUPPORTED, "newer", fv_store_open(in_folder("c.db"), FV_STORE_READ, &s, &e));
+  FAILS(FV_EUNSUPPORTED, "schema 99", fv_store_open(in_folder("c.db"), FV_STORE_WRITE, &s, &e));
+  file_write(in_folder("d.db"), "", 0); /* as a crash at the very beginning leaves it */
+  FAILS(FV_ENOTFOUND, "empty", fv_store_open(in_folder("d.db"), FV_STORE_READ, &s, &e));
+  s = create(in_folder("d.db"));
   put(s, 1);
   fv_store_close(s);
 }
@@ -238,37 +209,37 @@ static void test_other_files(void **state) {
 /* Every page of a database damaged in turn is found, or nothing of it is read. */
 static void test_damage(void **state) {
   (void)state;
-  fv_store *s = create(at("a.db"));
+  fv_store *s = create(in_folder("a.db"));
   for (int i = 1; i <= 20; i++) put(s, i);
   fv_store_close(s);
   char before[65], after[65];
   size_t n;
-  digest(at("a.db"), before);
-  char *bytes = file_text(at("a.db"), &n);
+  digest(in_folder("a.db"), before);
+  char *bytes = file_text(in_folder("a.db"), &n);
   int found = 0, pages = (int)(n / 4096);
   assert_true(pages > 8);
   for (int page = 0; page < pages; page++) {
     char *copy = malloc(n);
     memcpy(copy, bytes, n);
     memset(copy + (size_t)page * 4096 + (page ? 0 : 100), 0xff, 64);
-    file_write(at("b.db"), copy, n);
+    file_write(in_folder("b.db"), copy, n);
     free(copy);
-    fv_status st = fv_store_open(at("b.db"), FV_STORE_WRITE, &s, &e);
+    fv_status st = fv_store_open(in_folder("b.db"), FV_STORE_WRITE, &s, &e);
     if (!st) fv_store_close(s);
     found += st == FV_EFORMAT && strstr(e.text, "damaged") != NULL;
     if (st != FV_OK && st != FV_EFORMAT) fail_msg("page %d: %s", page, e.text);
   }
   assert_true(found >= pages - 2);
-  file_write(at("c.db"), bytes, n / 2 / 4096 * 4096); /* cut off */
-  FAILS(FV_EFORMAT, "damaged", fv_store_open(at("c.db"), FV_STORE_WRITE, &s, &e));
+  file_write(in_folder("c.db"), bytes, n / 2 / 4096 * 4096); /* cut off */
+  FAILS(FV_EFORMAT, "damaged", fv_store_open(in_folder("c.db"), FV_STORE_WRITE, &s, &e));
   free(bytes);
-  digest(at("a.db"), after);
+  digest(in_folder("a.db"), after);
   assert_string_equal(before, after);
 }
 
 static void test_migrations(void **state) {
   (void)state;
-  fv_store *s = create(at("a.db"));
+  fv_store *s = create(in_folder("a.db"));
   put(s, 1);
   int64_t v;
   static const char *const next[] = {"", "ALTER TABLE samples ADD COLUMN more TEXT",
@@ -293,12 +264,12 @@ static void test_migrations(void **state) {
 
 static void test_second_writer(void **state) {
   (void)state;
-  fv_store *s = create(at("a.db")), *other;
+  fv_store *s = create(in_folder("a.db")), *other;
   put(s, 1);
   char process[32];
   snprintf(process, sizeof process, "process %ld", (long)getpid());
-  FAILS(FV_EIO, process, fv_store_open(at("a.db"), FV_STORE_WRITE, &other, &e));
-  OK(fv_store_open(at("a.db"), FV_STORE_READ, &other, &e)); /* readers are welcome, and hold nobody up */
+  FAILS(FV_EIO, process, fv_store_open(in_folder("a.db"), FV_STORE_WRITE, &other, &e));
+  OK(fv_store_open(in_folder("a.db"), FV_STORE_READ, &other, &e)); /* readers are welcome, and hold nobody up */
   fv_store_counts n;
   OK(fv_store_count(other, &n, &e));
   assert_int_equal(n.samples, 1);
@@ -311,13 +282,13 @@ static void test_second_writer(void **state) {
   pid_t child = fork();
   if (child == 0) {
     fv_store *mine;
-    _exit(fv_store_open(at("a.db"), FV_STORE_WRITE, &mine, &e) == FV_OK ? 7 : 8);
+    _exit(fv_store_open(in_folder("a.db"), FV_STORE_WRITE, &mine, &e) == FV_OK ? 7 : 8);
   }
   int status;
   assert_int_equal(waitpid(child, &status, 0), child);
   assert_int_equal(WEXITSTATUS(status), 7);
-  assert_int_equal(access(at("a.db-lock"), F_OK), 0);
-  OK(fv_store_open(at("a.db"), FV_STORE_WRITE, &s, &e));
+  assert_int_equal(access(in_folder("a.db-lock"), F_OK), 0);
+  OK(fv_store_open(in_folder("a.db"), FV_STORE_WRITE, &s, &e));
   fv_store_close(s);
 }
 
@@ -374,7 +345,7 @@ static void test_full_disk(void **state) {
 }
 
 int main(void) {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, make_folder, remove_folder)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, folder_setup, folder_teardown)
   const struct CMUnitTest tests[] = {
       TEST(test_rows_come_back),   TEST(test_order_changes_nothing),
       TEST(test_names_and_sweeps), TEST(test_other_files),

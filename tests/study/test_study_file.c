@@ -11,26 +11,23 @@
 
 #include "study/nearest.h"
 #include "study/study_inside.h"
-#include "support/run_program.h"
+#include "support/scratch.h"
 
 #define DEMO FV_SOURCE_DIR "/models/blip-demo"
 #define PICTURE FV_SOURCE_DIR "/examples/images/red-circle-blue-square.png"
 
 static fv_error e;
-static char *folder, path[512];
+static char path[512];
 static fv_model *model;
 
 static int begin(void **state) {
-  (void)state;
-  folder = folder_make();
+  folder_setup(state);
   snprintf(path, sizeof path, "%s/s.yaml", folder);
   return fv_model_open(DEMO, NULL, &model, &e);
 }
 static int end(void **state) {
-  (void)state;
   fv_model_close(model);
-  folder_remove(folder);
-  return 0;
+  return folder_teardown(state);
 }
 
 static fv_status load(const char *text, fv_study **s) {
