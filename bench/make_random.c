@@ -1,6 +1,7 @@
 /* Writes a checkpoint folder with the exact shapes of a published model and random weights, for the benchmarks.
  *
  *   make_random llava-1.5-7b DIR     14.1 GB, float16, in three files      (llava-hf/llava-1.5-7b-hf)
+ *   make_random llava-small DIR      93 MB: the same, but narrow and shallow, to try the benchmarks with
  *   make_random vit-base DIR         346 MB, float32                       (google/vit-base-patch16-224)
  *   make_random clip-l-336 DIR       1.7 GB, float32                       (openai/clip-vit-large-patch14-336)
  *
@@ -102,12 +103,19 @@ static void add_clip_vision(checkpoint *c, const char *prefix, int64_t D, int64_
   add_norm(c, prefix, "post_layernorm", D, 1);
 }
 
-static void llava(checkpoint *c) {
-  const int64_t D = 4096, F = 11008, V = 32064;
-  const int layers = 32;
+/* Sizes of LLaVA's two towers; heads are 128 and 64 wide. */
+typedef struct llava_size {
+  int64_t D, F, vision_D, vision_F;
+  int layers, vision_layers;
+} llava_size;
+static const llava_size llava_7b = {4096, 11008, 1024, 4096, 32, 24}, llava_small = {512, 1376, 128, 512, 4, 2};
+
+static void llava(checkpoint *c, const llava_size *z) {
+  const int64_t D = z->D, F = z->F, V = 32064;
+  const int layers = z->layers;
   double out = 1.0 / sqrt(2.0 * layers);
-  add_clip_vision(c, "vision_tower.vision_model.", 1024, 4096, 24, 24);
-  add_linear(c, "multi_modal_projector.", "linear_1", D, 1024, 1.0, 1);
+  add_clip_vision(c, "vision_tower.vision_model.", z->vision_D, z->vision_F, z->vision_layers, 24);
+  add_linear(c, "multi_modal_projector.", "linear_1", D, z->vision_D, 1.0, 1);
   add_linear(c, "multi_modal_projector.", "linear_2", D, D, 1.0, 1);
   add(c, "language_model.model.", "embed_tokens.weight", V, D, 0.0, 1.0);
   for (int l = 0; l < layers; l++) {
@@ -126,6 +134,9 @@ static void llava(checkpoint *c) {
   add_norm(c, "language_model.model.", "norm", D, 0);
   add_linear(c, "language_model.", "lm_head", V, D, 1.0, 0);
 }
+
+static void llava_full(checkpoint *c) { llava(c, &llava_7b); }
+static void llava_little(checkpoint *c) { llava(c, &llava_small); }
 
 static void vit(checkpoint *c) {
   const int64_t D = 768, F = 3072;
@@ -355,21 +366,29 @@ static const char clip_preprocessor[] =
     "\"CLIPImageProcessor\",\"image_std\":[0.26862954,0.26130258,0.27577711],\"resample\":3,\"rescale_factor\":"
     "0.00392156862745098,\"size\":{\"shortest_edge\":336}}\n";
 
-static void write_llava(const checkpoint *c) {
-  write_text(
-      c, "config.json",
+static void write_llava(const checkpoint *c, const llava_size *z) {
+  char path[4096];
+  FILE *f = create(c, "config.json", path);
+  fprintf(
+      f,
       "{\"architectures\":[\"LlavaForConditionalGeneration\"],\"ignore_index\":-100,\"image_token_index\":32000,"
       "\"image_seq_length\":576,\"model_type\":\"llava\",\"pad_token_id\":32001,\"projector_hidden_act\":\"gelu\","
-      "\"text_config\":{\"architectures\":[\"LlamaForCausalLM\"],\"max_position_embeddings\":4096,\"model_type\":"
-      "\"llama\",\"rms_norm_eps\":1e-05,\"torch_dtype\":\"float16\",\"vocab_size\":32064},\"tie_word_embeddings\":"
-      "false,\"torch_dtype\":\"float16\",\"vision_config\":{\"hidden_size\":1024,\"image_size\":336,"
-      "\"intermediate_size\":4096,\"model_type\":\"clip_vision_model\",\"num_attention_heads\":16,"
-      "\"num_hidden_layers\":24,\"patch_size\":14,\"projection_dim\":768,\"vocab_size\":32000},"
-      "\"vision_feature_layer\":-2,\"vision_feature_select_strategy\":\"default\",\"vocab_size\":32064}\n");
+      "\"text_config\":{\"architectures\":[\"LlamaForCausalLM\"],\"hidden_size\":%lld,\"intermediate_size\":%lld,"
+      "\"num_hidden_layers\":%d,\"num_attention_heads\":%lld,\"num_key_value_heads\":%lld,"
+      "\"max_position_embeddings\":4096,\"model_type\":\"llama\",\"rms_norm_eps\":1e-05,\"torch_dtype\":\"float16\","
+      "\"vocab_size\":32064},\"tie_word_embeddings\":false,\"torch_dtype\":\"float16\",\"vision_config\":{"
+      "\"hidden_size\":%lld,\"image_size\":336,\"intermediate_size\":%lld,\"model_type\":\"clip_vision_model\","
+      "\"num_attention_heads\":%lld,\"num_hidden_layers\":%d,\"patch_size\":14,\"projection_dim\":768,\"vocab_size\":"
+      "32000},\"vision_feature_layer\":-2,\"vision_feature_select_strategy\":\"default\",\"vocab_size\":32064}\n",
+      (long long)z->D, (long long)z->F, z->layers, (long long)z->D / 128, (long long)z->D / 128, (long long)z->vision_D,
+      (long long)z->vision_F, (long long)z->vision_D / 64, z->vision_layers);
+  finish(f, path);
   write_text(c, "generation_config.json", "{\"bos_token_id\":1,\"eos_token_id\":2,\"pad_token_id\":32001}\n");
   write_text(c, "preprocessor_config.json", clip_preprocessor);
   write_llama_tokenizer(c);
 }
+static void write_llava_full(const checkpoint *c) { write_llava(c, &llava_7b); }
+static void write_llava_little(const checkpoint *c) { write_llava(c, &llava_small); }
 
 static void write_vit(const checkpoint *c) {
   char path[4096];
@@ -410,9 +429,11 @@ int main(int argc, char **argv) {
     int bytes;
     void (*shapes)(checkpoint *c);
     void (*texts)(const checkpoint *c);
-  } models[] = {
-      {"llava-1.5-7b", 2, llava, write_llava}, {"vit-base", 4, vit, write_vit}, {"clip-l-336", 4, clip, write_clip}};
-  for (int i = 0; argc == 3 && i < 3; i++) {
+  } models[] = {{"llava-1.5-7b", 2, llava_full, write_llava_full},
+                {"llava-small", 2, llava_little, write_llava_little},
+                {"vit-base", 4, vit, write_vit},
+                {"clip-l-336", 4, clip, write_clip}};
+  for (int i = 0; argc == 3 && i < 4; i++) {
     if (strcmp(argv[1], models[i].name) != 0) continue;
     c.dir = argv[2], c.bytes = models[i].bytes;
     if (mkdir(c.dir, 0777) != 0 && errno != EEXIST) die("cannot create", c.dir);
@@ -421,6 +442,6 @@ int main(int argc, char **argv) {
     write_weights(&c);
     return 0;
   }
-  fprintf(stderr, "usage: make_random llava-1.5-7b|vit-base|clip-l-336 DIR\n");
+  fprintf(stderr, "usage: make_random llava-1.5-7b|llava-small|vit-base|clip-l-336 DIR\n");
   return 2;
 }
