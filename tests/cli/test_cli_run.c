@@ -274,7 +274,7 @@ static void test_shards(void **state) {
   program_release(&r);
   changed("seed: 5", "seed: 6"); /* parts of another study */
   refuses(1, "fovea run s.yaml --db none.db --merge other.db.shard-2-of-2", "seed is 5 there and 6 here");
-  assert_int_equal(access(at("none.db"), F_OK), -1);
+  assert_int_equal(access(in_folder("none.db"), F_OK), -1);
   write_text("s.yaml", study);
   static const char *const wrong[] = {"--shard 4/3", "--shard 0/3", "--shard 1", "--shard 1/2x", "--shard a/b"};
   for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
