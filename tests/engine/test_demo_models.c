@@ -72,7 +72,78 @@ static void vit_names_every_object(void **state) {
   fv_model_close(model);
 }
 
+typedef struct asked {
+  const char *image, *question, *answer;
+} asked;
+
+static void expect_answers(const char *name, size_t n, const asked *list) {
+  fv_model *model = open_model(name);
+  for (size_t i = 0; i < n; i++) {
+    char path[512];
+    snprintf(path, sizeof path, EXAMPLES "images/%s", list[i].image);
+    char *text = ask(model, path, list[i].question, false);
+    if (strcmp(text, list[i].answer) != 0)
+      fail_msg("%s, %s: %s\n\"%s\", expected \"%s\"", name, list[i].image, list[i].question, text, list[i].answer);
+    free(text);
+  }
+  fv_model_close(model);
+}
+
+#define TWO "red-circle-blue-square.png"
+#define THREE "green-star-yellow-cross-purple-circle.png"
+#define SIDE_BY_SIDE "green-square-yellow-circle.png"
+#define UNSEEN "red-star-green-circle.png" /* combinations that no training picture had */
+#define FOUR "orange-star-black-cross-blue-circle-red-triangle.jpg"
+
+static void llava_answers_in_sentences(void **state) {
+  (void)state;
+  static const asked list[] = {
+      {TWO, "Describe the picture.", "a red circle left of a blue square"},
+      {TWO, "What is in the picture?", "a red circle left of a blue square"},
+      {TWO, "What is left of the blue square?", "a red circle"},
+      {TWO, "What is right of the red circle?", "a blue square"},
+      {TWO, "What color is the square?", "blue"},
+      {TWO, "What shape is the red object?", "a circle"},
+      {TWO, "Is the circle red or blue?", "red"},
+      {TWO, "Is the circle blue or red?", "red"},
+      {TWO, "Is the blue object a circle or a square?", "a square"},
+      {TWO, "Is there a star?", "no"},
+      {TWO, "Is there a blue square?", "yes"},
+      {TWO, "Is there a red square?", "no"},
+      {TWO, "Is there a blue object?", "yes"},
+      {TWO, "How many objects are there?", "two"},
+      {THREE, "Describe the picture.", "a yellow cross, a green star and a purple circle"},
+      {THREE, "What is above the yellow cross?", "a green star"},
+      {THREE, "What is right of the yellow cross?", "a purple circle"},
+      {THREE, "What color is the star?", "green"},
+      {THREE, "Is the cross yellow or purple?", "yellow"},
+      {THREE, "How many objects are in the picture?", "three"},
+      {SIDE_BY_SIDE, "Describe the picture.", "a green square left of a yellow circle"},
+      {SIDE_BY_SIDE, "What is left of the yellow circle?", "a green square"},
+      {UNSEEN, "Describe the picture.", "a red star left of a green circle"},
+      {UNSEEN, "What is right of the red star?", "a green circle"},
+      {UNSEEN, "Is there a red circle?", "no"},
+      {FOUR, "What color is the star?", "orange"},
+      {FOUR, "What shape is the blue object?", "a circle"},
+      {FOUR, "How many objects are there?", "four"},
+  };
+  expect_answers("llava-demo", sizeof list / sizeof *list, list);
+}
+
+static void blip_answers_in_words(void **state) {
+  (void)state;
+  static const asked list[] = {
+      {TWO, "what color is the circle", "red"},          {TWO, "what shape is the blue object", "square"},
+      {THREE, "what color is the star?", "green"},       {THREE, "how many objects are there", "3"},
+      {SIDE_BY_SIDE, "where is the square?", "left"},    {UNSEEN, "what color is the star", "red"},
+      {FOUR, "what shape is the black object", "cross"}, {FOUR, "how many objects are in the picture", "4"},
+  };
+  expect_answers("blip-demo", sizeof list / sizeof *list, list);
+}
+
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(vit_names_every_object)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(vit_names_every_object),
+                                     cmocka_unit_test(llava_answers_in_sentences),
+                                     cmocka_unit_test(blip_answers_in_words)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -46,7 +46,10 @@ def pair(o):
 
 
 def describe(objs):
-    """Two objects by their relation, left or upper one first; otherwise a list from left to right."""
+    """Two objects by their relation, left or upper one first; otherwise a list from left to right.
+
+    Returns the answer and the objects in its order, or None.
+    """
     if any(min(pair(o)) < 0 for o in objs):
         return None
     if len(objs) == 2:
@@ -54,12 +57,12 @@ def describe(objs):
         if word is None:
             return None
         a, b = objs if word in ("left of", "above") else objs[::-1]
-        return f"{phrase(a)} {'left of' if word in ('left of', 'right of') else 'above'} {phrase(b)}"
+        return f"{phrase(a)} {'left of' if word in ('left of', 'right of') else 'above'} {phrase(b)}", [a, b]
     objs = sorted(objs, key=lambda o: o["x"])
     if any(b["x"] - a["x"] < 0.08 for a, b in zip(objs, objs[1:])):
         return None
     words = [phrase(o) for o in objs]
-    return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " and " + words[-1]
+    return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " and " + words[-1], objs
 
 
 def relations(objs):
@@ -130,13 +133,15 @@ def _choice(objs, rng, one_shape, one_color):
         return None
     if rng.random() < 0.5:
         two = two[::-1]
-    return q.format(*two), right
+    return q.format(*two), right, None, [o]
 
 
-def ask(scene, rng, kind, target=None):
-    """Draw one question of `kind`; returns (question, answer) or None.
+def draw(scene, rng, kind, target=None):
+    """Draw one question of `kind`; returns (question, answer, reference, objects) or None.
 
-    With `target`, the question or its answer is about that object.
+    The reference is the object that the question's last noun names, the objects are those that the answer is about
+    or names, in its order; None and [] where there is no such thing.  With `target`, the question or its answer is
+    about that object.
     """
     objs = scene["objects"]
     shapes, colors = [o["shape"] for o in objs], [o["color"] for o in objs]
@@ -146,24 +151,34 @@ def ask(scene, rng, kind, target=None):
     one_color = [i for i in named if colors.count(colors[i]) == 1]
     if kind == "describe":
         answer = describe(objs)
-        return answer and (_pick(rng, DESCRIBE), answer)
+        return answer and (_pick(rng, DESCRIBE), answer[0], None, answer[1])
     if kind == "relation":
         found = [r for r in relations(objs) if target is None or target in (r[0], r[2])]
         if not found:
             return None
         i, word, k = _pick(rng, found)
-        return f"What is {word} the {COLORS[colors[i]]} {SHAPES[shapes[i]]}?", phrase(objs[k])
-    if kind == "color":
-        i = one_shape and _pick(rng, one_shape)
-        return (f"What color is the {SHAPES[shapes[i]]}?", COLORS[colors[i]]) if one_shape else None
-    if kind == "shape":
-        i = one_color and _pick(rng, one_color)
-        return (f"What shape is the {COLORS[colors[i]]} object?", article(SHAPES[shapes[i]])) if one_color else None
+        return (f"What is {word} the {COLORS[colors[i]]} {SHAPES[shapes[i]]}?", phrase(objs[k]), objs[i], [objs[k]])
+    if kind in ("color", "shape"):
+        clear = one_shape if kind == "color" else one_color
+        if not clear:
+            return None
+        o = objs[_pick(rng, clear)]
+        color, shape = COLORS[o["color"]], SHAPES[o["shape"]]
+        if kind == "color":
+            return f"What color is the {shape}?", color, o, [o]
+        return f"What shape is the {color} object?", article(shape), o, [o]
     if kind == "choice":
         return _choice(objs, rng, one_shape, one_color)
     if kind == "exist":
-        return _exists(objs, rng, ids)
-    return _pick(rng, COUNT), NUMBERS[len(objs)]
+        found = _exists(objs, rng, ids)
+        return found and (*found, None, [])
+    return _pick(rng, COUNT), NUMBERS[len(objs)], None, []
+
+
+def ask(scene, rng, kind, target=None):
+    """Draw one question of `kind`; returns (question, answer) or None."""
+    drawn = draw(scene, rng, kind, target)
+    return drawn and drawn[:2]
 
 
 def word_list():

@@ -163,10 +163,11 @@ def save_state(path, step, opt, **modules):
 
 
 def load_state(path, opt=None, strict=True, **modules):
-    """Read a state into the modules (and the optimizer); returns its step."""
+    """Read a state into the modules (and the optimizer); returns its step. strict=False: what it has of them."""
     z = torch.load(path, weights_only=True)
     for k, m in modules.items():
-        m.load_state_dict(z[k], strict=strict)
+        if strict or k in z:
+            m.load_state_dict(z[k], strict=strict)
     if opt:
         opt.load_state_dict(z["opt"])
     return z["step"]
