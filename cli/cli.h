@@ -22,7 +22,8 @@ typedef struct cli_args {
   cli_list operands; /* the positional arguments of a command that takes no model */
   /* input */
   const char *image, *question, *prompt, *from_image, *from_question, *from_prompt, *pillow;
-  cli_list prompts, from_prompts; /* every --prompt and --from-prompt; `prompt` and `from_prompt` are the first */
+  /* Every --image, --prompt and --from-prompt; `image`, `prompt` and `from_prompt` are the first. */
+  cli_list pictures, prompts, from_prompts;
   bool exif;
   /* output */
   bool json;

@@ -112,12 +112,18 @@ static bool heads_first(const fv_selection *s, float **data) {
   return true;
 }
 
+/* C x H x W, of several pictures one behind the other. */
+static void pixels_shape(int64_t pictures, int64_t channels, int64_t side, fv_named_array *a) {
+  if (pictures > 1) a->shape[a->rank++] = pictures;
+  a->shape[a->rank++] = channels, a->shape[a->rank++] = side, a->shape[a->rank++] = side;
+}
+
 static void array_shape(const edit_run *e, const fv_selection *s, fv_named_array *a) {
   int64_t inner = s->nheads ? s->width / s->nheads : s->width, side = fv_model_image_size(e->s->model);
   if (s->part != 0)
     a->rank = 3, a->shape[0] = s->nheads, a->shape[1] = s->nrows, a->shape[2] = inner;
   else if (strcmp(s->site, "pixels") == 0 && s->all_features)
-    a->rank = 3, a->shape[0] = inner / (side * side), a->shape[1] = a->shape[2] = side;
+    pixels_shape(s->nrows, inner / (side * side), side, a);
   else if (strcmp(s->site, "logits") == 0 && s->all_rows && (s->T == 1 || fv_input_texts(e->input) > 0))
     a->rank = 1, a->shape[0] = s->nrows * inner;
   else if (s->nheads)

@@ -96,9 +96,26 @@ static void print_row(const char *stack, const fv_row_info *row, FILE *out) {
   fprintf(out, "%-13s %5lld %8s  %-16s %s\n", stack, (long long)row->row, id, row->piece, row->name);
 }
 
-/* "image" holds the grid and its rows in the last stack that has them: where the text is, for models that splice. */
-static void json_grid(json_out *j, const fv_input *in, const char *stack, int64_t first, int64_t last) {
-  int64_t down, across;
+static void json_span(json_out *j, int64_t first, int64_t last) {
+  json_begin(j, "rows", '[');
+  json_int(j, NULL, first);
+  json_int(j, NULL, last);
+  json_end(j, ']');
+}
+
+/* The first and the last patch row of a picture. */
+static void picture_rows(const fv_input *in, const char *stack, int64_t picture, int64_t *first, int64_t *last) {
+  fv_row_info row;
+  *first = -1;
+  for (int64_t i = 0; i < fv_input_rows(in, stack); i++)
+    if (!fv_input_row(in, stack, i, &row, NULL) && row.picture == picture && strncmp(row.name, "image", 5) == 0)
+      *first = *first < 0 ? i : *first, *last = i;
+}
+
+/* "image" holds the grid and the first picture's rows in the last stack that has them: where the text is, for models
+ * that splice. "images" holds those of several. */
+static void json_grid(json_out *j, const fv_input *in, const char *stack) {
+  int64_t down, across, first, last = 0, n = fv_input_pictures(in);
   if (!fv_input_grid(in, &down, &across) || !stack) {
     json_text(j, "image", NULL);
     return;
@@ -108,17 +125,24 @@ static void json_grid(json_out *j, const fv_input *in, const char *stack, int64_
   json_int(j, NULL, down);
   json_int(j, NULL, across);
   json_end(j, ']');
-  json_begin(j, "rows", '[');
-  json_int(j, NULL, first);
-  json_int(j, NULL, last);
-  json_end(j, ']');
+  picture_rows(in, stack, 0, &first, &last);
+  json_span(j, first, last);
   json_end(j, '}');
+  if (n == 1) return;
+  json_begin(j, "images", '[');
+  for (int64_t k = 0; k < n; k++) {
+    json_begin(j, NULL, '{');
+    picture_rows(in, stack, k, &first, &last);
+    json_span(j, first, last);
+    json_end(j, '}');
+  }
+  json_end(j, ']');
 }
 
 static fv_status map(cli_session *s, const fv_input *in) {
   json_out j = {.f = s->out};
   const char *question = fv_model_question_stack(s->model), *picture = NULL;
-  int64_t T = question ? fv_input_rows(in, question) : 0, first = 0, last = 0;
+  int64_t T = question ? fv_input_rows(in, question) : 0;
   fv_row_info row;
   if (s->args->json) {
     json_begin(&j, NULL, '{');
@@ -137,10 +161,7 @@ static fv_status map(cli_session *s, const fv_input *in) {
     for (int64_t i = 0; i < n; i++) {
       fv_status st = fv_input_row(in, stack.name, i, &row, &s->err);
       if (st) return st;
-      if (strncmp(row.name, "image[", 6) == 0) {
-        if (picture != stack.name) picture = stack.name, first = i;
-        last = i;
-      }
+      if (strncmp(row.name, "image", 5) == 0) picture = stack.name;
       if (!s->args->json) {
         print_row(stack.name, &row, s->out);
         continue;
@@ -160,7 +181,7 @@ static fv_status map(cli_session *s, const fv_input *in) {
   }
   if (!s->args->json) return FV_OK;
   json_end(&j, ']');
-  json_grid(&j, in, picture, first, last);
+  json_grid(&j, in, picture);
   json_end(&j, '}');
   return FV_OK;
 }

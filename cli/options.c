@@ -20,7 +20,8 @@ typedef struct option {
 
 #define AT(field) offsetof(cli_args, field)
 static const option options[] = {
-    {"image", TEXT, AT(image), "FILE", "the picture: JPEG, PNG, WebP or PNM", 0, NULL},
+    {"image", LIST, AT(pictures), "FILE",
+     "the picture: JPEG, PNG, WebP or PNM; repeatable for a model whose prompt says where each one belongs", 0, NULL},
     {"question", TEXT, AT(question), "TEXT", "the question, put into the family's template", 0, NULL},
     {"prompt", LIST, AT(prompts), "TEXT",
      "the raw text instead of a question; repeatable for a model that chooses among texts", 0, NULL},
@@ -341,6 +342,7 @@ fv_status options_parse(const cli_command *c, int argc, char **argv, cli_args *o
       st = fv_fail(err, FV_EUSAGE, "unexpected argument \"%s\"", argv[i]);
     if (st) return st;
   }
+  if (out->pictures.count > 0) out->image = out->pictures.items[0];
   if (out->prompts.count > 0) out->prompt = out->prompts.items[0];
   if (out->from_prompts.count > 0) out->from_prompt = out->from_prompts.items[0];
   if (c->takes_model && !out->model) out->model = c->default_model;
@@ -352,8 +354,8 @@ fv_status options_parse(const cli_command *c, int argc, char **argv, cli_args *o
 }
 
 void options_release(cli_args *a) {
-  free(a->prompts.items), free(a->from_prompts.items), free(a->site.items), free(a->operands.items), free(a->do_.items),
-      free(a->read.items), free(a->corrupt.items), free(a->restore.items);
+  free(a->pictures.items), free(a->prompts.items), free(a->from_prompts.items), free(a->site.items),
+      free(a->operands.items), free(a->do_.items), free(a->read.items), free(a->corrupt.items), free(a->restore.items);
 }
 
 void options_describe(const cli_command *c, FILE *out, bool roff) {

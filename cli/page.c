@@ -57,7 +57,7 @@ static fv_status list_samples(cli_session *s, const fv_samples *samples, fv_page
 static void settings(const cli_session *s, const cli_page *p, facts *f) {
   const cli_args *a = s->args;
   add(f, "question", a->question ? a->question : a->prompt);
-  add(f, "image", a->image);
+  add_list(f, "image", a->pictures.items, a->pictures.count);
   add_list(f, "corrupt", p->corrupt, p->ncorrupt);
   add_list(f, strcmp(p->kind, "trace") == 0 ? "restore" : "site", p->site, p->nsite);
   add(f, "heads", a->heads), add(f, "rows", a->rows), add(f, "layers", a->layers);

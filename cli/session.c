@@ -86,6 +86,9 @@ fv_status session_open(cli_session *s) {
   if ((a->prompts.count > 1 || a->from_prompts.count > 1) && !fv_model_several_texts(s->model))
     return fv_fail(&s->err, FV_EUSAGE, "%s is given twice; a %s model reads one text",
                    a->prompts.count > 1 ? "--prompt" : "--from-prompt", fv_model_family(s->model));
+  if (a->pictures.count > 1 && !fv_model_several_pictures(s->model))
+    return fv_fail(&s->err, FV_EUSAGE, "--image is given twice; a %s model reads one picture",
+                   fv_model_family(s->model));
   size_t unused = fv_model_unused(s->model);
   if (unused > 0)
     for (size_t i = 0; i < fv_model_tensors(s->model); i++) {
@@ -145,6 +148,7 @@ void session_input_options(const cli_session *s, fv_input_options *o) {
               : strcmp(a->pillow, "12.2") == 0 ? FV_PILLOW_12_2
                                                : FV_PILLOW_13;
   o->image = a->image, o->question = a->question, o->prompt = a->prompt;
+  if (a->pictures.count > 1) o->image = NULL, o->images = a->pictures.items, o->nimages = a->pictures.count;
   if (a->prompts.count > 1) o->prompt = NULL, o->prompts = a->prompts.items, o->nprompts = a->prompts.count;
 }
 
@@ -152,11 +156,15 @@ fv_status session_input(cli_session *s, const char *image, const char *question,
   fv_input_options o;
   session_input_options(s, &o);
   o.image = image, o.question = question, o.prompt = prompt, o.prompts = NULL, o.nprompts = 0;
+  o.images = NULL, o.nimages = 0;
   /* The first of several stands for all of them. */
   const cli_list *lists[] = {&s->args->prompts, &s->args->from_prompts};
   for (int i = 0; i < 2; i++)
     if (lists[i]->count > 1 && prompt == lists[i]->items[0])
       o.prompt = NULL, o.prompts = lists[i]->items, o.nprompts = lists[i]->count;
+  const cli_list *pictures = &s->args->pictures;
+  if (pictures->count > 1 && image == pictures->items[0])
+    o.image = NULL, o.images = pictures->items, o.nimages = pictures->count;
   return fv_input_new(s->model, &o, out, &s->err);
 }
 

@@ -1,7 +1,7 @@
-/* Inputs: one picture and one text, turned into what the model reads, and the names of the resulting rows.
+/* Inputs: pictures and a text, turned into what the model reads, and the names of the resulting rows.
  *
  * An fv_input belongs to its model, which must outlive it; it is immutable once made. It holds the preprocessed
- * picture, the token ids of every stack that reads tokens, and the position map: what each row of each stack is.
+ * pictures, the token ids of every stack that reads tokens, and the position map: what each row of each stack is.
  */
 #ifndef FOVEA_INPUT_H
 #define FOVEA_INPUT_H
@@ -20,7 +20,9 @@ typedef enum fv_pillow { FV_PILLOW_13, FV_PILLOW_12_2, FV_PILLOW_12 } fv_pillow;
 typedef struct fv_pictures fv_pictures;
 
 typedef struct fv_input_options {
-  const char *image;          /* file, or NULL: only token stacks can be read */
+  const char *image;         /* file, or NULL: only token stacks can be read */
+  const char *const *images; /* or several files, for a model whose prompt says where each belongs; not together */
+  size_t nimages;
   const char *question;       /* put into the family's template; NULL: none */
   const char *prompt;         /* the raw text instead; not together with question */
   const char *const *prompts; /* or several raw texts, for a model that chooses among texts; not together with those */
@@ -31,7 +33,7 @@ typedef struct fv_input_options {
   double blur;      /* Gaussian blur of the decoded picture, radius in pixels; 0: none */
   int64_t pad_rows; /* the question is filled up with [PAD] to so many rows, which all rows attend to; 0: none */
   const int64_t
-      *mask; /* {r0, c0, r1, c1}: these image patches, ends included, are set to the mean colour; NULL: none */
+      *mask; /* {r0, c0, r1, c1}: these patches of every picture, ends included, get the mean colour; NULL: none */
   const fv_pictures *pictures; /* decoded ahead; NULL: none. Decides about time only */
 } fv_input_options;
 
@@ -58,13 +60,16 @@ typedef struct fv_row_info {
   int64_t row;
   int32_t id;        /* -1: not a token */
   const char *piece; /* "" when there is none */
-  char name[48];     /* "cls", "image[3,4]", "" */
+  char name[48];     /* "cls", "image[3,4]"; of pictures behind the first "cls2", "image2[3,4]"; "" */
   int64_t text;      /* which of several texts it belongs to, from 0 */
+  int64_t picture;   /* which picture's row it is, from 0; -1: none's */
 } fv_row_info;
 fv_status fv_input_row(const fv_input *input, const char *stack, int64_t row, fv_row_info *out, fv_error *err);
 
-/* The image grid (patches down, patches across) and its rows in the stack that reads the picture. */
+/* The image grid of each picture (patches down, patches across); false without a picture. */
 bool fv_input_grid(const fv_input *input, int64_t *down, int64_t *across);
+/* How many pictures there are. What follows is the first one's. */
+int64_t fv_input_pictures(const fv_input *input);
 /* The decoded, resized and cropped picture that the model sees, [height, width, 3] bytes; NULL without a picture. */
 const uint8_t *fv_input_picture(const fv_input *input, int64_t *width, int64_t *height);
 /* SHA-256 of the image file as it is on disk; "" without one. */
@@ -85,6 +90,8 @@ const char *fv_model_answer_stack(const fv_model *model);
 const char *fv_model_picture_stack(const fv_model *model);
 /* Whether it chooses among several texts. */
 bool fv_model_several_texts(const fv_model *model);
+/* Whether it reads several pictures: its prompt says where each one belongs. */
+bool fv_model_several_pictures(const fv_model *model);
 /* Whether a picture alone has an answer: the model reads no text, or can go without. */
 bool fv_model_text_optional(const fv_model *model);
 

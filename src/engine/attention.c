@@ -61,7 +61,8 @@ static void on_part(void *user, int64_t head, int64_t i, float *keys, int64_t S,
   const fv_attend_row *at = (const fv_attend_row *)user + i;
   const fv_pass *p = at->pass;
   const fv_run *run = &p->w->runs[at->run];
-  fv_keys part_of_row = {keys, at->base, fv_step_sees(&p->w->model->plan->steps[at->step], run->input, at->row, S)};
+  fv_keys part_of_row = {keys, at->base,
+                         fv_step_sees(&p->w->model->plan->steps[at->step], run->input, at->row, at->base + S)};
   for (int c = 0; c < run->nchain; c++)
     if (run->chain[c]->step == at->step && run->chain[c]->part == part)
       fv_edit_keys(run->chain[c], at->row, head, part_of_row);
@@ -111,18 +112,18 @@ fv_status fv_attention_prepare(fv_pass *p, fv_error *err) {
     const fv_slot *slot = &w->slots[step];
     if (s->kind != FV_KIND_ATTEND || slot->computed == 0) continue;
     int space = plan->steps[s->in[1]].space, before = -1;
-    int64_t keys = 0, most_S = 1;
+    int64_t keys = 0, groups = 0, most_S = 1;
     for (int64_t i = 0; i < slot->nentries; i++) {
       int run = key_run(w, s, slot->entries[i].run);
       int64_t S = w->runs[run].T[space];
       if (run != before) keys += S; /* an upper bound: a table may be found again later */
       if (S > most_S) most_S = S;
+      groups += fv_input_groups(w->runs[slot->entries[i].run].input, s->space);
       before = run;
     }
     size_t bytes = fv_attend_scratch(w->model->kernels, s->H, s->Dh, most_S);
     if (bytes > scratch) scratch = bytes;
     if (slot->computed > most_rows) most_rows = slot->computed;
-    int64_t groups = plan->spaces[space].texts ? slot->computed : slot->nentries;
     if (groups > most_groups) most_groups = groups;
     if (keys > most_keys) most_keys = keys;
   }
@@ -182,9 +183,9 @@ fv_status fv_attention_compute(fv_pass *p, int step, fv_error *err) {
       fill_table(p, s, run, S, used);
       used += S;
     }
-    /* The rows of one text are a group of their own: what they compute does not depend on where they lie. */
+    /* The rows of one text or picture are a group of their own: what they compute does not depend on where they lie. */
     for (int64_t end = at + e->computed, n; at < end; at += n) {
-      fv_span text = fv_input_text_rows(w->runs[e->run].input, s->space, p->row[at]);
+      fv_span text = fv_input_group(w->runs[e->run].input, s->space, p->row[at]);
       for (n = 0; at + n < end && p->row[at + n] < text.hi; n++) {
         fv_span seen = fv_step_sees(s, w->runs[e->run].input, p->row[at + n], S);
         p->first_key[at + n] = seen.lo - text.lo, p->visible[at + n] = seen.hi - text.lo;

@@ -70,15 +70,14 @@ static void gather_rows(fv_pass *p, int step) {
     for (int64_t k = 0; k < e->n; k++) {
       if (e->mode[k] != FV_ROW_COMPUTED) continue;
       p->row[at + n] = e->row[k], p->run[at + n] = e->run;
-      p->place[at + n] = e->row[k] - (int32_t)fv_input_text_rows(run->input, s->space, e->row[k]).lo;
+      p->place[at + n] = e->row[k] - (int32_t)fv_input_group(run->input, s->space, e->row[k]).lo;
       if (s->kind == FV_KIND_TOKENS) p->id[at + n] = run->ids[s->space][e->row[k]];
       n++;
     }
-    if (s->kind == FV_KIND_PIXELS && n > 0) p->in[0][at] = run->pixels;
+    if (s->kind == FV_KIND_PIXELS)
+      for (int64_t k = 0; k < n; k++) p->in[0][at + k] = run->pixels + p->row[at + k] * s->width;
     int inputs = rule == FV_RULE_SAME ? fv_kind_inputs(s->kind) : rule == FV_RULE_ATTEND ? 1 : 0;
     for (int k = 0; k < inputs; k++) fv_resolve(w, s->in[k], e->run, p->row + at, n, p->in[k] + at);
-    if (rule == FV_RULE_ALL)
-      for (int64_t k = 0; k < n; k++) p->in[0][at + k] = resolve_row(w, s->in[0], e->run, 0);
     if (rule == FV_RULE_PICK)
       for (int64_t k = 0; k < n; k++) p->in[0][at + k] = resolve_row(w, s->in[0], e->run, (int32_t)s->pick);
     if (rule == FV_RULE_POOL) {
@@ -86,11 +85,11 @@ static void gather_rows(fv_pass *p, int step) {
       for (int64_t k = 0; k < n; k++)
         p->in[0][at + k] = resolve_row(w, s->in[0], e->run, (int32_t)stands[p->row[at + k]]);
     }
-    if (rule == FV_RULE_SHIFT)
-      for (int64_t k = 0; k < n; k++)
-        p->in[0][at + k] = p->row[at + k] > 0 ? resolve_row(w, s->in[0], e->run, p->row[at + k] - 1) : NULL;
-    if (rule == FV_RULE_SKIP)
-      for (int64_t k = 0; k < n; k++) p->in[0][at + k] = resolve_row(w, s->in[0], e->run, p->row[at + k] + 1);
+    if (rule == FV_RULE_PICTURE || rule == FV_RULE_SHIFT || rule == FV_RULE_SKIP)
+      for (int64_t k = 0; k < n; k++) {
+        int64_t from = fv_step_from(s, run->input, p->row[at + k]);
+        p->in[0][at + k] = from < 0 ? NULL : resolve_row(w, s->in[0], e->run, (int32_t)from);
+      }
     if (rule == FV_RULE_SPLICE)
       for (int64_t k = 0; k < n; k++) {
         int64_t from = fv_input_spliced(run->input, s->space, p->row[at + k]);

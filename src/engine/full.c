@@ -76,7 +76,8 @@ static fv_status run_sources(full *f, fv_error *err) {
 static void on_part(void *user, int64_t head, int64_t i, float *keys, int64_t S, fv_part part) {
   const full_row *at = (const full_row *)user + i;
   const full *f = at->f;
-  fv_keys part_of_row = {keys, at->base, fv_step_sees(&f->w->model->plan->steps[at->step], f->run->input, at->row, S)};
+  fv_keys part_of_row = {keys, at->base,
+                         fv_step_sees(&f->w->model->plan->steps[at->step], f->run->input, at->row, at->base + S)};
   for (int c = 0; c < f->run->nchain; c++)
     if (f->run->chain[c]->step == at->step && f->run->chain[c]->part == part)
       fv_edit_keys(f->run->chain[c], at->row, head, part_of_row);
@@ -115,14 +116,14 @@ static fv_status attend_alone(full *f, int step, float *y, fv_error *err) {
   fv_status st = visible && first && rows && k && v && scratch ? FV_OK : fv_fail(err, FV_ENOMEM, "no memory");
   for (int64_t t = 0; t < T && !st; t++) {
     fv_span seen = fv_step_sees(s, f->run->input, t, S);
-    int64_t base = fv_input_text_rows(f->run->input, s->space, t).lo;
+    int64_t base = fv_input_group(f->run->input, s->space, t).lo;
     first[t] = seen.lo - base, visible[t] = seen.hi - base, rows[t] = (full_row){f, step, (int)t, base};
   }
   for (int64_t t = 0; t < S && !st; t++)
     k[t] = f->slot[s->in[1]] + t * p->steps[s->in[1]].width, v[t] = f->slot[s->in[2]] + t * p->steps[s->in[2]].width;
   fv_attend_hook hook = {on_scores, on_pattern};
-  for (int64_t t = 0, n; t < T && !st; t += n) { /* one text after the other */
-    fv_span text = fv_input_text_rows(f->run->input, s->space, t);
+  for (int64_t t = 0, n; t < T && !st; t += n) { /* one text or picture after the other */
+    fv_span text = fv_input_group(f->run->input, s->space, t);
     n = (text.hi < T ? text.hi : T) - t;
     fv_attend_group group = {.n = n,
                              .S = (text.hi < S ? text.hi : S) - text.lo,
@@ -144,21 +145,18 @@ static void set_pointers(full *f, int step) {
   const fv_step *s = &p->steps[step];
   int64_t T = rows_of(f, step);
   for (int64_t t = 0; t < T; t++) {
-    f->row[t] = (int32_t)(t - fv_input_text_rows(f->run->input, s->space, t).lo);
+    f->row[t] = (int32_t)(t - fv_input_group(f->run->input, s->space, t).lo);
     for (int k = 0; k < fv_kind_inputs(s->kind); k++) {
       fv_rule rule = fv_kind_rule(s->kind);
-      int64_t from = rule == FV_RULE_ALL     ? 0
-                     : rule == FV_RULE_PICK  ? s->pick
-                     : rule == FV_RULE_POOL  ? f->run->input->texts[p->spaces[s->space].texts_of].stands[t]
-                     : rule == FV_RULE_SHIFT ? t - 1
-                     : rule == FV_RULE_SKIP  ? t + 1
-                                             : t;
+      int64_t from = rule == FV_RULE_PICK   ? s->pick
+                     : rule == FV_RULE_POOL ? f->run->input->texts[p->spaces[s->space].texts_of].stands[t]
+                                            : fv_step_from(s, f->run->input, t);
       bool later = (rule == FV_RULE_ATTEND || rule == FV_RULE_SPLICE) && k > 0; /* looked up elsewhere */
       f->pointers[k][t] = from < 0 || later ? NULL : f->slot[s->in[k]] + from * p->steps[s->in[k]].width;
     }
     int64_t spliced = s->kind == FV_KIND_SPLICE ? fv_input_spliced(f->run->input, s->space, t) : -1;
     if (spliced >= 0) f->pointers[0][t] = f->slot[s->in[1]] + spliced * p->steps[s->in[1]].width;
-    if (s->kind == FV_KIND_PIXELS) f->pointers[0][t] = f->run->pixels;
+    if (s->kind == FV_KIND_PIXELS) f->pointers[0][t] = f->run->pixels + t * s->width;
   }
 }
 

@@ -76,11 +76,12 @@ static double full_flops(const fv_wave *w, const bool *used, int run) {
     const fv_step *s = &p->steps[i];
     if (!used[i]) continue;
     int64_t T = w->runs[run].T[s->space], S = s->kind == FV_KIND_ATTEND ? fv_wave_keys(w, i, run) : 0;
-    if (s->kind != FV_KIND_ATTEND || !s->causal) flops += (double)T * fv_step_flops(p, i, S);
-    for (int64_t t = 0, n; s->kind == FV_KIND_ATTEND && s->causal && t < T; t += n) {
-      fv_span text = fv_input_text_rows(w->runs[run].input, s->space, t);
-      n = (text.hi < T ? text.hi : T) - t;
-      flops += fv_step_flops(p, i, 1) * (double)n * (double)(n + 1) / 2.0;
+    if (s->kind != FV_KIND_ATTEND) flops += (double)T * fv_step_flops(p, i, S);
+    for (int64_t t = 0, n; s->kind == FV_KIND_ATTEND && t < T; t += n) {
+      fv_span group = fv_input_group(w->runs[run].input, s->space, t), seen = fv_step_sees(s, w->runs[run].input, t, S);
+      n = (group.hi < T ? group.hi : T) - t;
+      double keys = s->causal ? (double)(n + 1) / 2.0 : (double)(seen.hi - seen.lo);
+      flops += fv_step_flops(p, i, 1) * (double)n * keys;
     }
   }
   return flops;

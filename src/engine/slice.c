@@ -164,7 +164,7 @@ static void reach_tokens(const fv_space *space, int index, const fv_run *run, co
   }
   for (int64_t t = 0; t < T; t++)
     if (t >= P || run->ids[index][t] != parent->ids[index][t] ||
-        fv_input_text_rows(run->input, index, t).lo != fv_input_text_rows(parent->input, index, t).lo)
+        fv_input_group(run->input, index, t).lo != fv_input_group(parent->input, index, t).lo)
       fv_rowset_add(set, t);
 }
 
@@ -174,17 +174,15 @@ static void reach_attend(const fv_wave *w, const fv_step *s, int r, const fv_run
   int key_space = w->model->plan->steps[s->in[1]].space;
   int64_t key_words = w->words[key_space];
   fv_rowset_or(set, q, words);
-  if (!s->causal && w->runs[r].T[key_space] != parent->T[key_space]) fv_rowset_add_range(set, 0, T);
+  bool grouped = fv_space_of_picture(&w->model->plan->spaces[s->space]); /* each picture's rows see their own only */
+  if (!s->causal && !grouped && w->runs[r].T[key_space] != parent->T[key_space]) fv_rowset_add_range(set, 0, T);
   for (int64_t t = 0; t >= 0;) { /* key t is seen by the rows t..t+window-1 of its text, or by all behind it */
     int64_t a = fv_rowset_next(k, key_words, t), b = fv_rowset_next(v, key_words, t);
     t = a < 0 ? b : b < 0 ? a : a < b ? a : b;
     if (t < 0) break;
-    if (!s->causal) {
-      fv_rowset_add_range(set, 0, T);
-      break;
-    }
-    int64_t text = fv_input_text_rows(w->runs[r].input, s->space, t).hi, end = text < T ? text : T;
-    fv_rowset_add_range(set, t, s->window > 0 && t + s->window < end ? t + s->window : end);
+    fv_span group = fv_input_group(w->runs[r].input, s->space, t);
+    int64_t end = group.hi < T ? group.hi : T;
+    fv_rowset_add_range(set, s->causal ? t : group.lo, s->window > 0 && t + s->window < end ? t + s->window : end);
     t = s->window > 0 ? t + 1 : end;
     if (t >= T) break;
   }
@@ -212,6 +210,23 @@ static void reach_pool(const fv_wave *w, const fv_step *s, int r, const fv_run *
   const fv_word *in = fv_reach_set(w, s->in[0], r);
   for (int64_t k = 0; k < run->T[s->space] && k < parent->T[s->space]; k++)
     if (mine[k] != theirs[k] || fv_rowset_has(in, mine[k])) fv_rowset_add(set, k);
+}
+
+/* Runs share their pictures by address; of several, some may be the parent's. */
+static void reach_pixels(const fv_step *s, const fv_run *run, const fv_run *parent, fv_word *set) {
+  if (run->pixels == parent->pixels) return;
+  for (int64_t k = 0; k < run->T[s->space] && k < parent->T[s->space]; k++)
+    if (memcmp(run->pixels + k * s->width, parent->pixels + k * s->width, (size_t)s->width * sizeof(float)) != 0)
+      fv_rowset_add(set, k);
+}
+
+/* Rows of a PICTURE, SHIFT or SKIP step. */
+static void reach_moved(const fv_wave *w, const fv_step *s, int r, const fv_run *run, fv_word *set) {
+  const fv_word *in = fv_reach_set(w, s->in[0], r);
+  for (int64_t t = 0; t < run->T[s->space]; t++) {
+    int64_t from = fv_step_from(s, run->input, t);
+    if (from >= 0 && fv_rowset_has(in, from)) fv_rowset_add(set, t);
+  }
 }
 
 /* The run that holds a row which `run` sees at a step. */
@@ -251,33 +266,20 @@ static void reach_step(fv_wave *w, int step, int r) {
       case FV_RULE_SOURCE:
         if (s->kind == FV_KIND_TOKENS)
           reach_tokens(&p->spaces[s->space], s->space, run, parent, set);
-        else if (run->pixels != parent->pixels)
-          fv_rowset_add_range(set, 0, T);
+        else
+          reach_pixels(s, run, parent, set);
         break;
       case FV_RULE_SAME:
         for (int k = 0; k < fv_kind_inputs(s->kind); k++) fv_rowset_or(set, fv_reach_set(w, s->in[k], r), words);
         break;
-      case FV_RULE_SHIFT: {
-        int64_t in_words = w->words[p->steps[s->in[0]].space];
-        const fv_word *in = fv_reach_set(w, s->in[0], r);
-        FV_ROWSET_EACH(t, in, in_words) fv_rowset_add(set, t + 1);
-        break;
-      }
-      case FV_RULE_SKIP: {
-        int64_t in_words = w->words[p->steps[s->in[0]].space];
-        const fv_word *in = fv_reach_set(w, s->in[0], r);
-        FV_ROWSET_EACH(t, in, in_words) if (t > 0) fv_rowset_add(set, t - 1);
-        break;
-      }
+      case FV_RULE_PICTURE:
+      case FV_RULE_SHIFT:
+      case FV_RULE_SKIP: reach_moved(w, s, r, run, set); break;
       case FV_RULE_SPLICE: reach_splice(w, s, r, run, parent, set); break;
       case FV_RULE_PICK:
         if (fv_rowset_has(fv_reach_set(w, s->in[0], r), s->pick)) fv_rowset_add_range(set, 0, T);
         break;
       case FV_RULE_POOL: reach_pool(w, s, r, run, parent, set); break;
-      case FV_RULE_ALL:
-        if (!fv_rowset_empty(fv_reach_set(w, s->in[0], r), w->words[p->steps[s->in[0]].space]))
-          fv_rowset_add_range(set, 0, T);
-        break;
       case FV_RULE_ATTEND: reach_attend(w, s, r, parent, set, words, T); break;
     }
     fv_rowset_add_range(set, parent->T[s->space], T); /* rows that the parent does not have */
@@ -341,10 +343,6 @@ static void need_inputs(fv_wave *w, const fv_step *s, int r, const int32_t *rows
   const fv_plan *p = w->model->plan;
   fv_rule rule = fv_kind_rule(s->kind);
   if (n == 0 || rule == FV_RULE_SOURCE) return;
-  if (rule == FV_RULE_ALL) {
-    fv_rowset_add_range(fv_need_set(w, s->in[0], r), 0, w->runs[r].T[p->steps[s->in[0]].space]);
-    return;
-  }
   if (rule == FV_RULE_PICK) {
     fv_rowset_add(fv_need_set(w, s->in[0], r), s->pick);
     return;
@@ -358,7 +356,7 @@ static void need_inputs(fv_wave *w, const fv_step *s, int r, const int32_t *rows
     int64_t S = s->causal ? rows[n - 1] + 1 : w->runs[r].T[p->steps[s->in[1]].space];
     for (int k = 1; k < 3; k++) {
       fv_word *keys = fv_need_set(w, s->in[k], r);
-      bool some = s->window > 0 || p->spaces[s->space].texts;
+      bool some = s->window > 0 || fv_input_groups(w->runs[r].input, s->space) > 1;
       if (!some) fv_rowset_add_range(keys, 0, S);
       for (int64_t i = 0; some && i < n; i++) {
         fv_span seen = fv_step_sees(s, w->runs[r].input, rows[i], S);
@@ -378,7 +376,7 @@ static void need_inputs(fv_wave *w, const fv_step *s, int r, const int32_t *rows
   for (int k = 0; k < inputs; k++) {
     fv_word *in = fv_need_set(w, s->in[k], r);
     for (int64_t i = 0; i < n; i++) {
-      int64_t from = rule == FV_RULE_SHIFT ? rows[i] - 1 : rule == FV_RULE_SKIP ? rows[i] + 1 : rows[i];
+      int64_t from = fv_step_from(s, w->runs[r].input, rows[i]);
       if (from >= 0) fv_rowset_add(in, from);
     }
   }

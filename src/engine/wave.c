@@ -93,7 +93,8 @@ static void share_picture(const fv_wave *w, fv_run *run, bool own_input) {
   int step = w->model->plan->pixels;
   if (!own_input) run->pixels = parent->pixels;
   if (step < 0 || !run->pixels || !parent->pixels || run->pixels == parent->pixels) return;
-  size_t bytes = (size_t)w->model->plan->steps[step].width * sizeof *run->pixels;
+  if (run->input->npictures != parent->input->npictures) return;
+  size_t bytes = (size_t)(run->input->npictures * w->model->plan->steps[step].width) * sizeof *run->pixels;
   if (memcmp(run->pixels, parent->pixels, bytes) == 0) run->pixels = parent->pixels;
 }
 

@@ -133,9 +133,19 @@ int fv_chain_start(const fv_run *run, int step, int64_t t, fv_mode mode);
 
 /* The keys that row t of an attention step sees, of the input's S. */
 static inline fv_span fv_step_sees(const fv_step *s, const fv_input *input, int64_t t, int64_t S) {
-  if (!s->causal) return (fv_span){0, S};
-  int64_t first = fv_input_text_rows(input, s->space, t).lo;
-  return (fv_span){s->window > 0 && t - first >= s->window ? t - s->window + 1 : first, t + 1};
+  fv_span group = fv_input_group(input, s->space, t);
+  if (!s->causal) return (fv_span){group.lo, group.hi < S ? group.hi : S};
+  return (fv_span){s->window > 0 && t - group.lo >= s->window ? t - s->window + 1 : group.lo, t + 1};
+}
+/* Where row t of a PICTURE, SHIFT or SKIP step comes from; -1: from no row. */
+static inline int64_t fv_step_from(const fv_step *s, const fv_input *input, int64_t t) {
+  int64_t picture = fv_input_picture_of(input, s->space, t);
+  switch (fv_kind_rule(s->kind)) {
+    case FV_RULE_PICTURE: return picture;
+    case FV_RULE_SHIFT: return t == fv_input_group(input, s->space, t).lo ? -1 : t - 1 - picture;
+    case FV_RULE_SKIP: return t + 1 + picture;
+    default: return t;
+  }
 }
 
 enum { FV_STREAM_ROWS = 256 }; /* rows of a streamed slot held at a time */
@@ -152,7 +162,7 @@ typedef struct fv_step_job {
   int step;
   int64_t n;
   const float *const *in[3];
-  const int32_t *row; /* number of each output row, in its text where the rows are texts' */
+  const int32_t *row; /* number of each output row in its text or picture */
   const int32_t *id;  /* TOKENS: its token id */
   float *y;           /* [n, width] */
   void *scratch;
@@ -178,7 +188,7 @@ typedef struct fv_pass {
   fv_wave *w;
   int first, last;                 /* reads of this pass */
   const float **in[3];             /* per computed row of the step at hand */
-  int32_t *row, *run, *id, *place; /* place: the row's number in its text */
+  int32_t *row, *run, *id, *place; /* place: the row's number in its text or picture */
   int64_t *visible, *first_key;
   void *scratch, *attend_scratch;
   const float **keys, **values; /* key tables, one after the other */

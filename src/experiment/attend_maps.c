@@ -209,6 +209,12 @@ static fv_status choose_keys(gather *g, fv_attend_maps *a, fv_error *err) {
   if (!g->keys) return fv_fail(err, FV_ENOMEM, "no memory");
   for (int64_t s = 0; s < g->S; s++) patches |= fv_input_patch(g->input, g->key_space, s) >= 0;
   a->picture = patches && (g->o->keys == FV_KEYS_AUTO || g->o->keys == FV_KEYS_IMAGE);
+  if (a->picture && fv_input_pictures(g->input) > 1)
+    return fv_fail(err, FV_EUSAGE,
+                   "%s: its keys are the patches of %" PRId64
+                   " pictures, and a map is drawn over one; keys text or all "
+                   "give a matrix",
+                   g->site, fv_input_pictures(g->input));
   if (g->o->keys == FV_KEYS_IMAGE && !patches)
     return fv_fail(err, FV_EUSAGE, "%s: its keys are not image patches", g->site);
   for (int64_t s = 0; s < g->S; s++) {
@@ -229,7 +235,7 @@ static fv_status choose_keys(gather *g, fv_attend_maps *a, fv_error *err) {
 static char *label_of(const gather *g, const char *stack, int64_t row) {
   fv_row_info info;
   if (!stack || fv_input_row(g->input, stack, row, &info, NULL)) return fv_format("%" PRId64, row);
-  bool named = strncmp(info.name, "image[", 6) == 0 || !*info.piece;
+  bool named = strncmp(info.name, "image", 5) == 0 || !*info.piece;
   if (named && *info.name) return fv_strdup(info.name);
   return *info.piece ? fv_strdup(info.piece) : fv_format("%" PRId64, row);
 }

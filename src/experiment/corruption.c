@@ -49,6 +49,9 @@ static fv_status set_text(fv_corruption *c, const char *args, const char **field
 }
 
 static fv_status image(fv_corruption *c, const char *args, fv_error *err) {
+  if (c->input.nimages > 0)
+    return fv_fail(err, FV_EUSAGE, "corruption \"%s\": there are %zu pictures, and it replaces one", c->text,
+                   c->input.nimages);
   return set_text(c, args, &c->input.image, err);
 }
 

@@ -156,12 +156,30 @@ static fv_status case_prompts(const json_t *one, const char *where, fv_input_opt
   return FV_OK;
 }
 
+/* "images": several pictures, in the order of their places. The list and its strings are malloc'ed. */
+static fv_status case_images(const verifier *v, const json_t *one, const char *where, char ***out, fv_input_options *o,
+                             fv_error *err) {
+  const json_t *list = json_object_get(one, "images");
+  size_t n = json_array_size(list);
+  if (n == 0) return FV_OK;
+  char **images = *out = fv_alloc(n + 1, sizeof *images);
+  if (!images) return fv_fail(err, FV_ENOMEM, "no memory");
+  o->images = (const char *const *)images, o->nimages = n;
+  for (size_t i = 0; i < n; i++) {
+    const char *name = json_string_value(json_array_get(list, i));
+    if (!name) return fv_fail(err, FV_EFORMAT, "%s: \"images\" holds something that is no file", where);
+    if (!(images[i] = fv_path_join(v->dir, name))) return fv_fail(err, FV_ENOMEM, "no memory");
+  }
+  return FV_OK;
+}
+
 static fv_status verify_case(verifier *v, const json_t *one, const char *where, fv_error *err) {
-  const char *image, *question, *tensors;
+  const char *image, *question, *prompt, *tensors;
   fv_status st;
   if ((st = fv_json_string(one, "name", "?", where, &v->sample, err)) ||
       (st = fv_json_string(one, "image", NULL, where, &image, err)) ||
       (st = fv_json_string(one, "question", NULL, where, &question, err)) ||
+      (st = fv_json_string(one, "prompt", NULL, where, &prompt, err)) ||
       (st = fv_json_string(one, "tensors", NULL, where, &tensors, err)))
     return st;
   char *image_path = image ? fv_path_join(v->dir, image) : NULL,
@@ -170,10 +188,14 @@ static fv_status verify_case(verifier *v, const json_t *one, const char *where, 
   fv_input *in = NULL;
   fv_checkpoint *file = NULL;
   fv_input_defaults(&o);
-  o.image = image_path, o.question = question;
+  o.image = image_path, o.question = question, o.prompt = prompt;
+  char **images = NULL;
   st = case_prompts(one, where, &o, err);
+  if (!st) st = case_images(v, one, where, &images, &o, err);
   if (!st) st = fv_input_new(v->model, &o, &in, err);
   free((void *)(uintptr_t)o.prompts);
+  for (size_t i = 0; images && images[i]; i++) free(images[i]);
+  free(images);
   const json_t *ids = json_object_get(one, "ids"), *answer = json_object_get(json_object_get(one, "answer"), "ids");
   if (!st && json_is_array(ids)) st = compare_ids(v, in, ids, err);
   if (!st && tensors_path) st = fv_checkpoint_open_file(tensors_path, &file, err);

@@ -14,8 +14,9 @@
 
 /* The form of a question: before + question + after. */
 typedef struct fv_prompt_form {
-  const char *piece;          /* used when the tokenizer has this piece; NULL: always */
-  const char *before, *after; /* `before` NULL ends a list */
+  const char *piece;           /* used when the tokenizer has this piece; NULL: always */
+  const char *before;          /* NULL ends a list */
+  const char *picture, *after; /* `picture` stands once per picture, and once where there is none; NULL: not at all */
 } fv_prompt_form;
 
 /* Which row of a text stands for it, where one row per text is pooled: that of `pool_id` (the first row when it does

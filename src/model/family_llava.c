@@ -183,9 +183,9 @@ static const fv_alias aliases[] = {LANGUAGE_ALIASES("language_model.model."),
                                    {"language.{}.attention_output", "language", "attn.out", "pyvene"},
                                    {NULL, NULL, NULL, NULL}};
 
-static const fv_prompt_form forms[] = {{"<|user|>", "<|user|>\n<image>", "<|end|>\n<|assistant|>\n"},
-                                       {NULL, "USER: <image>\n", " ASSISTANT:"},
-                                       {NULL, NULL, NULL}};
+static const fv_prompt_form forms[] = {{"<|user|>", "<|user|>\n", "<image>", "<|end|>\n<|assistant|>\n"},
+                                       {NULL, "USER: ", "<image>\n", " ASSISTANT:"},
+                                       {NULL, NULL, NULL, NULL}};
 
 enum { VISION, PROJECTOR, LANGUAGE, HEAD, NSTACKS };
 

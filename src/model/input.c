@@ -24,20 +24,20 @@ static void mask_pixels(float *pixels, const fv_step *s, const int64_t *mask) {
         pixels[(c * s->image + y) * s->image + x] = 0.0f;
 }
 
-static fv_status copy_picture(fv_input *in, const fv_input *ready, const fv_step *s, fv_error *err) {
+static fv_status copy_picture(fv_input *in, const fv_input *ready, const fv_step *s, float *pixels, fv_error *err) {
   size_t n = (size_t)(s->channels * s->image * s->image);
+  memcpy(pixels, ready->pixels, n * sizeof *pixels);
+  if (in->npictures > 0) return FV_OK;
   memcpy(in->image_sha256, ready->image_sha256, sizeof in->image_sha256);
-  if (!(in->pixels = fv_alloc_aligned(n, sizeof *in->pixels)))
-    return fv_fail(err, FV_ENOMEM, "no memory for the picture");
-  memcpy(in->pixels, ready->pixels, n * sizeof *in->pixels);
   return fv_image_copy(&ready->picture, &in->picture, err);
 }
 
-static fv_status decode_picture(fv_input *in, const fv_input_options *o, const fv_step *s, fv_error *err) {
+static fv_status decode_picture(fv_input *in, const fv_input_options *o, const fv_step *s, float *pixels,
+                                fv_error *err) {
   const fv_model *m = in->model;
-  fv_image picture = {0};
+  fv_image picture = {0}, seen = {0};
   fv_status st = fv_image_load(o->image, o->exif, &picture, err);
-  if (!st) st = fv_sha256_file(o->image, in->image_sha256, err);
+  if (!st && in->npictures == 0) st = fv_sha256_file(o->image, in->image_sha256, err);
   if (!st && o->gray) fv_image_gray(&picture);
   if (!st && o->blur != 0) st = fv_image_blur(&picture, o->blur, err);
   fv_preprocess p = m->preprocess;
@@ -52,21 +52,37 @@ static fv_status decode_picture(fv_input *in, const fv_input_options *o, const f
                    "%s: the preprocessor makes it %lldx%lld, but config.json says that the model reads %lldx%lld",
                    o->image, (long long)w, (long long)h, (long long)s->image, (long long)s->image);
   }
-  if (!st && !(in->pixels = fv_alloc_aligned((size_t)(s->channels * w * h), sizeof *in->pixels)))
-    st = fv_fail(err, FV_ENOMEM, "no memory for the picture");
-  if (!st) st = fv_preprocess_run(&p, &picture, in->pixels, &in->picture, err);
-  fv_image_release(&picture);
+  if (!st) st = fv_preprocess_run(&p, &picture, pixels, in->npictures == 0 ? &in->picture : &seen, err);
+  fv_image_release(&picture), fv_image_release(&seen);
   return st;
 }
 
-static fv_status load_picture(fv_input *in, const fv_input_options *o, fv_error *err) {
+/* One picture behind those that are there. */
+static fv_status load_picture(fv_input *in, const fv_input_options *o, const char *image, fv_error *err) {
+  const fv_step *s = &in->model->plan->steps[in->model->plan->pixels];
+  float *pixels = in->pixels + in->npictures * s->width;
+  fv_input_options one = *o;
+  one.image = image;
+  const fv_input *ready = o->pictures ? fv_pictures_find(o->pictures, &one) : NULL;
+  fv_status st = ready ? copy_picture(in, ready, s, pixels, err) : decode_picture(in, &one, s, pixels, err);
+  if (!st && o->mask) mask_pixels(pixels, s, o->mask);
+  if (!st) in->npictures++;
+  return st;
+}
+
+static size_t pictures_asked(const fv_input_options *o) { return o->image ? 1 : o->nimages; }
+
+static fv_status load_pictures(fv_input *in, const fv_input_options *o, fv_error *err) {
   const fv_model *m = in->model;
+  size_t n = pictures_asked(o);
   if (m->plan->pixels < 0) return fv_fail(err, FV_EUSAGE, "%s: a %s model reads no picture", m->path, m->family->name);
   const fv_step *s = &m->plan->steps[m->plan->pixels];
-  const fv_input *ready = o->pictures ? fv_pictures_find(o->pictures, o) : NULL;
   fv_status st = check_mask(o, s->image / s->patch, err);
-  if (!st) st = ready ? copy_picture(in, ready, s, err) : decode_picture(in, o, s, err);
-  if (!st && o->mask) mask_pixels(in->pixels, s, o->mask);
+  if (st) return st;
+  if (n > SIZE_MAX / sizeof *in->pixels / (size_t)s->width ||
+      !(in->pixels = fv_alloc_aligned(n * (size_t)s->width, sizeof *in->pixels)))
+    return fv_fail(err, FV_ENOMEM, "no memory for %zu picture%s", n, n > 1 ? "s" : "");
+  for (size_t i = 0; i < n && !st; i++) st = load_picture(in, o, o->image ? o->image : o->images[i], err);
   return st;
 }
 
@@ -76,7 +92,7 @@ static fv_status set_ids(fv_input *in, int space, int32_t *ids, int64_t count, f
   in->texts[space].ids = ids;
   in->texts[space].count = count;
   for (int64_t i = 0; s->limit > 0 && i < count;) {
-    fv_span text = fv_input_text_rows(in, space, i);
+    fv_span text = fv_input_group(in, space, i);
     int64_t n = (text.hi < count ? text.hi : count) - i;
     if (n > s->limit)
       return fv_fail(err, FV_ESHAPE, "the text has %lld tokens; %s has positions for %lld", (long long)n, s->name,
@@ -96,11 +112,17 @@ static fv_status set_ids(fv_input *in, int space, int32_t *ids, int64_t count, f
 }
 
 /* The question in its family's form; an own copy. */
-static char *put_in_form(const fv_model *m, const char *question) {
+static char *put_in_form(const fv_model *m, const char *question, size_t pictures) {
   const fv_prompt_form *f = m->task.forms;
   int32_t id;
   while (f && f->before && f->piece && !fv_tokenizer_id(m->tokenizer, f->piece, &id)) f++;
-  return f && f->before ? fv_format("%s%s%s", f->before, question, f->after) : fv_strdup(question);
+  if (!f || !f->before) return fv_strdup(question);
+  size_t piece = f->picture ? strlen(f->picture) : 0, n = pictures > 0 ? pictures : 1;
+  char *places = piece > SIZE_MAX / 2 / n ? NULL : fv_alloc(piece * n + 1, 1);
+  for (size_t i = 0; places && piece && i < n; i++) memcpy(places + i * piece, f->picture, piece);
+  char *text = places ? fv_format("%s%s%s%s", f->before, places, question, f->after) : NULL;
+  free(places);
+  return text;
 }
 
 /* Makes room for one row per picture row where the picture's token stands: ids and byte ranges are repeated. */
@@ -121,27 +143,30 @@ static fv_status expand(fv_text *t, int64_t at, int64_t rows, fv_error *err) {
   return FV_OK;
 }
 
-/* Finds the picture's place in the text. Its token may stand there once, or once per row already. */
-static fv_status splice_picture(fv_input *in, bool picture, fv_error *err) {
+/* Finds the pictures' places in the text. Their token stands there once per picture, or once per row already. */
+static fv_status splice_pictures(fv_input *in, int64_t pictures, fv_error *err) {
   const fv_model *m = in->model;
   fv_text *t = &in->texts[m->question_space];
   int32_t id = m->task.splice_id;
   const char *piece = fv_tokenizer_piece(m->tokenizer, id);
-  int64_t rows = m->plan->spaces[m->plan->spaces[m->question_space].spliced].rows, places = 0, at = -1;
-  for (int64_t i = 0; i < t->count; i++)
-    if (t->ids[i] == id) places++, at = at < 0 ? i : at;
+  int64_t rows = m->plan->spaces[m->plan->spaces[m->question_space].spliced].rows, places = 0;
+  for (int64_t i = 0; i < t->count; i++) places += t->ids[i] == id;
   if (!piece)
     return fv_fail(err, FV_EFORMAT,
                    "%s: the tokenizer has no token %d, which config.json's image_token_index names; do they belong "
                    "together?",
                    m->path, id);
-  if (picture && places != 1 && places != rows)
-    return fv_fail(err, FV_EUSAGE, "the prompt has %lld places for a picture (%s), and there is one picture%s",
-                   (long long)places, piece, places ? "" : "; write where it belongs");
-  if (!picture && places > 1 && places % rows != 0)
-    return fv_fail(err, FV_EUSAGE, "the prompt has %lld places for a picture (%s); one picture is supported",
-                   (long long)places, piece);
-  fv_status st = places == 1 ? expand(t, at, rows, err) : FV_OK;
+  bool expanded = pictures > 0 ? places == pictures * rows : places % rows == 0;
+  if (pictures > 0 && places != pictures && !expanded)
+    return fv_fail(err, FV_EUSAGE, "the prompt has %lld place%s for a picture (%s), and there %s %lld picture%s%s",
+                   (long long)places, places == 1 ? "" : "s", piece, pictures > 1 ? "are" : "is", (long long)pictures,
+                   pictures > 1 ? "s" : "",
+                   places         ? ""
+                   : pictures > 1 ? "; write where they belong"
+                                  : "; write where it belongs");
+  fv_status st = FV_OK;
+  for (int64_t i = t->count - 1; i >= 0 && !expanded && !st; i--)
+    if (t->ids[i] == id) st = expand(t, i, rows, err);
   if (st) return st;
   t->spliced = fv_alloc((size_t)t->count, sizeof *t->spliced);
   if (!t->spliced) return fv_fail(err, FV_ENOMEM, "no memory");
@@ -176,7 +201,8 @@ static fv_status load_text(fv_input *in, const char *text, const fv_input_option
   const fv_model *m = in->model;
   fv_status st = check_question(text, err);
   if (st) return st;
-  if (!(in->text = o->question ? put_in_form(m, text) : fv_strdup(text))) return fv_fail(err, FV_ENOMEM, "no memory");
+  if (!(in->text = o->question ? put_in_form(m, text, pictures_asked(o)) : fv_strdup(text)))
+    return fv_fail(err, FV_ENOMEM, "no memory");
   fv_encoding e = {0};
   st = fv_tokenizer_encode(m->tokenizer, in->text, strlen(in->text), true, &e, err);
   if (st) return st;
@@ -186,7 +212,8 @@ static fv_status load_text(fv_input *in, const char *text, const fv_input_option
   if (m->question_space == m->answer_space)
     for (int i = 0; i < m->task.nstart && i < count; i++) e.ids[i] = m->task.start[i];
   t->ids = e.ids, t->count = count;
-  if (m->plan->spaces[m->question_space].spliced >= 0 && (st = splice_picture(in, o->image != NULL, err))) return st;
+  if (m->plan->spaces[m->question_space].spliced >= 0 && (st = splice_pictures(in, (int64_t)pictures_asked(o), err)))
+    return st;
   if ((st = pad(in, o->pad_rows, err))) return st;
   return set_ids(in, m->question_space, t->ids, t->count, err);
 }
@@ -263,6 +290,11 @@ fv_status fv_input_new(const fv_model *m, const fv_input_options *o, fv_input **
   const char *text = o->question ? o->question : o->nprompts == 1 ? o->prompts[0] : o->prompt;
   if ((text || o->nprompts) && m->question_space < 0)
     return fv_fail(err, FV_EUSAGE, "%s: a %s model reads no text", m->path, m->family->name);
+  if (o->image && o->nimages > 0)
+    return fv_fail(err, FV_EUSAGE, "one picture and a list of pictures exclude each other");
+  if (o->nimages > 1 && !fv_model_several_pictures(m))
+    return fv_fail(err, FV_EUSAGE, "%s: a %s model reads one picture, and there are %zu", m->path, m->family->name,
+                   o->nimages);
   bool several = fv_model_several_texts(m);
   if (o->nprompts > 1 && !several)
     return fv_fail(err, FV_EUSAGE, "%s: a %s model reads one text, and there are %zu prompts", m->path, m->family->name,
@@ -276,8 +308,8 @@ fv_status fv_input_new(const fv_model *m, const fv_input_options *o, fv_input **
     st = load_texts(in, text ? &text : o->prompts, text ? 1 : o->nprompts, o->pad_rows, err);
   else if (text)
     st = load_text(in, text, o, err);
-  if (!st && o->image) st = load_picture(in, o, err);
-  if (!st && (text || (o->image && m->task.text_optional))) st = load_start(in, err);
+  if (!st && pictures_asked(o) > 0) st = load_pictures(in, o, err);
+  if (!st && (text || (pictures_asked(o) > 0 && m->task.text_optional))) st = load_start(in, err);
   if (st) return fv_input_free(in), st;
   *out = in;
   return FV_OK;
@@ -308,7 +340,7 @@ int64_t fv_input_space_rows(const fv_input *in, int space) {
     return all;
   }
   if (s->texts_of >= 0) return in->texts[s->texts_of].ntexts;
-  return s->rows == 0 ? in->texts[space].count : in->pixels ? s->rows : 0;
+  return s->rows == 0 ? in->texts[space].count : s->rows * in->npictures;
 }
 
 int64_t fv_input_rows(const fv_input *in, const char *stack) {
@@ -327,13 +359,21 @@ int64_t fv_input_patch(const fv_input *in, int space, int64_t row) {
     row = fv_input_spliced(in, space, row);
     s = &in->model->plan->spaces[s->spliced];
   }
+  if (row >= 0 && fv_space_of_picture(s)) row %= s->rows;
   return row >= 0 && s->patch_row >= 0 && row >= s->patch_row ? row - s->patch_row : -1;
+}
+
+int64_t fv_input_picture_shown(const fv_input *in, int space, int64_t row) {
+  const fv_space *s = &in->model->plan->spaces[space];
+  if (s->spliced < 0) return fv_space_of_picture(s) ? row / s->rows : -1;
+  row = fv_input_spliced(in, space, row);
+  return row < 0 ? -1 : fv_input_picture_of(in, s->spliced, row);
 }
 
 bool fv_input_is_class(const fv_input *in, int space, int64_t row) {
   const fv_space *s = &in->model->plan->spaces[space];
   const fv_text *t = &in->texts[space];
-  if (row != 0) return false;
+  if (row != fv_input_group(in, space, row).lo) return false;
   return s->rows > 0 ? s->patch_row == 1 : !s->causal && t->first && t->first[0] < 0;
 }
 
@@ -352,14 +392,18 @@ fv_status fv_input_row(const fv_input *in, const char *stack, int64_t row, fv_ro
     const char *piece = m->tokenizer ? fv_tokenizer_piece(m->tokenizer, out->id) : NULL;
     out->piece = piece ? piece : "";
   }
-  fv_span of = fv_input_text_rows(in, space, row);
+  fv_span of = fv_input_group(in, space, row);
   for (int64_t k = 0; t->start && k < t->ntexts; k++)
     if (t->start[k] == of.lo) out->text = k;
   int64_t side = grid_side(m), patch = fv_input_patch(in, space, row);
+  out->picture = fv_input_picture_shown(in, space, row);
+  char number[24] = ""; /* of a picture behind the first */
+  if (out->picture > 0) snprintf(number, sizeof number, "%lld", (long long)out->picture + 1);
   if (patch >= 0)
-    snprintf(out->name, sizeof out->name, "image[%lld,%lld]", (long long)(patch / side), (long long)(patch % side));
+    snprintf(out->name, sizeof out->name, "image%s[%lld,%lld]", number, (long long)(patch / side),
+             (long long)(patch % side));
   else if (fv_input_is_class(in, space, row))
-    snprintf(out->name, sizeof out->name, "cls");
+    snprintf(out->name, sizeof out->name, "cls%s", number);
   return FV_OK;
 }
 
@@ -374,6 +418,7 @@ const uint8_t *fv_input_picture(const fv_input *in, int64_t *width, int64_t *hei
 }
 
 const char *fv_input_image_sha256(const fv_input *in) { return in->image_sha256; }
+int64_t fv_input_pictures(const fv_input *in) { return in->npictures; }
 const char *fv_input_text(const fv_input *in) { return in->text ? in->text : ""; }
 int64_t fv_input_texts(const fv_input *in) { return in->nsaid; }
 

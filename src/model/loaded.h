@@ -74,13 +74,14 @@ typedef struct fv_text {
 
 struct fv_input {
   const fv_model *model;
-  float *pixels;     /* [C, H, W], or NULL */
+  float *pixels; /* [npictures, C, H, W], or NULL */
+  int64_t npictures;
   fv_text *texts;    /* per row space */
   char *text;        /* several are joined by line ends */
   char **texts_said; /* [nsaid] where the answer is one of them */
   int64_t nsaid;
-  fv_image picture; /* as the model sees it */
-  char image_sha256[65];
+  fv_image picture;      /* the first, as the model sees it */
+  char image_sha256[65]; /* of the first */
 };
 
 /* The input that holds a picture decoded ahead, before the mask; NULL: there is none. */
@@ -96,9 +97,17 @@ static inline int64_t fv_input_spliced(const fv_input *input, int space, int64_t
   const fv_text *text = &input->texts[space];
   return text->spliced && t < text->count ? text->spliced[t] : -1;
 }
-/* The rows of the text that row t belongs to. Rows behind the last text, which generation makes, belong to it. */
-static inline fv_span fv_input_text_rows(const fv_input *input, int space, int64_t t) {
+/* Which picture a row of a picture's row space belongs to, from 0; elsewhere 0. */
+static inline int64_t fv_input_picture_of(const fv_input *input, int space, int64_t t) {
+  const fv_space *s = &input->model->plan->spaces[space];
+  return fv_space_of_picture(s) ? t / s->rows : 0;
+}
+/* The rows that row t belongs with: those of its text, or of its picture. Rows behind the last text, which generation
+ * makes, belong to it. */
+static inline fv_span fv_input_group(const fv_input *input, int space, int64_t t) {
   const fv_text *text = &input->texts[space];
+  const fv_space *s = &input->model->plan->spaces[space];
+  if (fv_space_of_picture(s)) return (fv_span){t - t % s->rows, t - t % s->rows + s->rows};
   if (!text->start) return (fv_span){0, INT64_MAX};
   int64_t lo = 0, hi = text->ntexts;
   while (hi - lo > 1) {
@@ -110,9 +119,20 @@ static inline fv_span fv_input_text_rows(const fv_input *input, int space, int64
   }
   return (fv_span){text->start[lo], text->start[lo + 1]};
 }
-/* The image patch that a row stands for, or -1. */
+/* How many groups there are in a space. */
+static inline int64_t fv_input_groups(const fv_input *input, int space) {
+  const fv_text *text = &input->texts[space];
+  int64_t n = fv_space_of_picture(&input->model->plan->spaces[space]) ? input->npictures
+              : text->start                                           ? text->ntexts
+                                                                      : 1;
+  return n > 1 ? n : 1;
+}
+/* The picture whose row this is, also where it is spliced into a text, from 0; -1: none. */
+int64_t fv_input_picture_shown(const fv_input *input, int space, int64_t row);
+/* The image patch of its picture that a row stands for, or -1. */
 int64_t fv_input_patch(const fv_input *input, int space, int64_t row);
-/* Whether a row is a class row: the one before the patches, or the token that the tokenizer puts before a text. */
+/* Whether a row is a class row: the one before a picture's patches, or the token that the tokenizer puts before a text.
+ */
 bool fv_input_is_class(const fv_input *input, int space, int64_t row);
 /* Rows of a space that this input gives. */
 int64_t fv_input_space_rows(const fv_input *input, int space);

@@ -169,6 +169,7 @@ const char *fv_model_picture_stack(const fv_model *m) {
   return NULL;
 }
 bool fv_model_several_texts(const fv_model *m) { return fv_plan_answers_texts(m->plan); }
+bool fv_model_several_pictures(const fv_model *m) { return fv_plan_several_pictures(m->plan); }
 bool fv_model_text_optional(const fv_model *m) { return m->question_space < 0 || m->task.text_optional; }
 int64_t fv_model_classes(const fv_model *m) { return m->task.nlabels; }
 

@@ -18,27 +18,27 @@
 
 /* How an output row depends on the rows of the inputs. */
 typedef enum fv_rule {
-  FV_RULE_SOURCE, /* on the run's own input (pixels, token ids), not on another slot */
-  FV_RULE_SAME,   /* row t on row t of every input */
-  FV_RULE_ALL,    /* every row on every input row */
-  FV_RULE_SHIFT,  /* row t on row t-1 of the input; row 0 on none */
-  FV_RULE_SKIP,   /* row t on row t+1 of the input */
-  FV_RULE_SPLICE, /* row t on row t of input 0, or on one row of input 1: the run's token ids say which */
-  FV_RULE_PICK,   /* every row on row `pick` of the input */
-  FV_RULE_POOL,   /* row k on one row of the input, that stands for the run's text k */
-  FV_RULE_ATTEND  /* row t on row t of input 0, and on the rows of inputs 1 and 2 that the mask lets it see */
+  FV_RULE_SOURCE,  /* on the run's own input (pixels, token ids), not on another slot */
+  FV_RULE_SAME,    /* row t on row t of every input */
+  FV_RULE_PICTURE, /* every row of a picture on its one row of the input */
+  FV_RULE_SHIFT,   /* row t of a picture on row t-1 of it in the input; row 0 on none */
+  FV_RULE_SKIP,    /* row t of a picture on row t+1 of it in the input */
+  FV_RULE_SPLICE,  /* row t on row t of input 0, or on one row of input 1: the run's token ids say which */
+  FV_RULE_PICK,    /* every row on row `pick` of the input */
+  FV_RULE_POOL,    /* row k on one row of the input, that stands for the run's text k */
+  FV_RULE_ATTEND   /* row t on row t of input 0, and on the rows of inputs 1 and 2 that the mask lets it see */
 } fv_rule;
 
 /* X(NAME, text, rule, number of inputs) */
 #define FV_KIND_MAP(X)                                                                                              \
-  X(PIXELS, "pixels", FV_RULE_SOURCE, 0)   /* [1, C*H*W] the preprocessed image */                                  \
-  X(PATCHES, "patches", FV_RULE_ALL, 1)    /* [P, C*p*p] image to patch rows */                                     \
-  X(TOKENS, "tokens", FV_RULE_SOURCE, 0)   /* [T, D] embedding rows by id */                                        \
-  X(PREPEND, "prepend", FV_RULE_SHIFT, 1)  /* [1+P, D] class row, then the input */                                 \
-  X(DROP, "drop", FV_RULE_SKIP, 1)         /* the input without its class row */                                    \
-  X(SPLICE, "splice", FV_RULE_SPLICE, 2)   /* [T, D] token rows, image rows in their places */                      \
-  X(POSITION, "position", FV_RULE_SAME, 1) /* x[t] + table[t] */                                                    \
-  X(LINEAR, "linear", FV_RULE_SAME, 1)     /* W x + b */                                                            \
+  X(PIXELS, "pixels", FV_RULE_SOURCE, 0)    /* [N, C*H*W] the preprocessed images */                                \
+  X(PATCHES, "patches", FV_RULE_PICTURE, 1) /* [NP, C*p*p] images to patch rows */                                  \
+  X(TOKENS, "tokens", FV_RULE_SOURCE, 0)    /* [T, D] embedding rows by id */                                       \
+  X(PREPEND, "prepend", FV_RULE_SHIFT, 1)   /* [N(1+P), D] class row, then the input */                             \
+  X(DROP, "drop", FV_RULE_SKIP, 1)          /* the input without its class rows */                                  \
+  X(SPLICE, "splice", FV_RULE_SPLICE, 2)    /* [T, D] token rows, image rows in their places */                     \
+  X(POSITION, "position", FV_RULE_SAME, 1)  /* x[t] + table[t] */                                                   \
+  X(LINEAR, "linear", FV_RULE_SAME, 1)      /* W x + b */                                                           \
   X(LAYERNORM, "layernorm", FV_RULE_SAME, 1)                                                                        \
   X(RMSNORM, "rmsnorm", FV_RULE_SAME, 1)                                                                            \
   X(ROPE, "rope", FV_RULE_SAME, 1) /* heads rotated by the row number */                                            \
@@ -79,10 +79,11 @@ typedef struct fv_rope {
   int64_t trained;          /* LLAMA3: positions before scaling */
 } fv_rope;
 
-/* A row space: rows that share their count and their meaning. */
+/* A row space: rows that share their count and their meaning. Where they are a picture's, a run that has several has
+ * them one behind the other, each a group: positions count from its first row, and attention stays within it. */
 typedef struct fv_space {
   char *name;     /* "image", "patches", or the name of a stack */
-  int64_t rows;   /* fixed count, or 0: as many as the run has token ids here */
+  int64_t rows;   /* fixed count, per picture; or 0: as many as the run has token ids here */
   int64_t limit;  /* most rows (the position table), or 0 */
   int patch_row;  /* the row of the first image patch; -1: no patches, or (SPLICE) where the token ids say */
   int spliced;    /* the space whose rows are spliced in here, or -1 */
@@ -152,6 +153,14 @@ typedef struct fv_plan {
 static inline bool fv_plan_answers_texts(const fv_plan *p) {
   return p->output >= 0 && p->spaces[p->steps[p->output].space].texts_of >= 0;
 }
+/* Whether a run may have several pictures: its text says where each one's rows stand. */
+static inline bool fv_plan_several_pictures(const fv_plan *p) {
+  for (int i = 0; i < p->nspaces; i++)
+    if (p->spaces[i].spliced >= 0) return true;
+  return false;
+}
+/* Whether the rows of a space are a picture's. */
+static inline bool fv_space_of_picture(const fv_space *s) { return s->rows > 0 && !s->picks && s->texts_of < 0; }
 /* Floats of one row of a site: the step's width, or heads x keys for scores and pattern (keys = 0: not known). */
 int64_t fv_plan_row_width(const fv_plan *p, int step, fv_part part, int64_t keys);
 /* Counted floating-point operations of one output row with S key rows (ATTEND). */

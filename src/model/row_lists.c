@@ -147,10 +147,23 @@ static bool take_name(list_parser *p, const char *name) {
   return true;
 }
 
-/* The rows that stand for image patches, or for one patch: several when the text shows the picture several times. */
-static fv_status add_image(list_parser *p, const fv_input *in, int stack) {
+/* "NAME" or "NAME2": *number counts from 1, 0 where there is none. */
+static bool take_numbered(list_parser *p, const char *name, int64_t *number) {
+  const char *start = p->at, *s = start;
+  size_t n = strlen(name);
+  if ((size_t)(p->end - s) < n || memcmp(s, name, n) != 0) return false;
+  s += n, *number = 0;
+  for (; s < p->end && *s >= '0' && *s <= '9' && *number < 1 << 20; s++) *number = *number * 10 + (*s - '0');
+  bool ends = s == p->end || *s == ',' || *s == '[', zero = s > start + n && start[n] == '0';
+  if (ends && !zero) p->at = s;
+  return ends && !zero;
+}
+
+/* The rows that stand for patches of all pictures, or of the one with this number from 1; or for one patch of it, of
+ * the first where none is named. */
+static fv_status add_image(list_parser *p, const fv_input *in, int stack, int64_t number) {
   const char *name = in->model->plan->stacks[stack].name;
-  int64_t down, across, r = 0, c = 0, rows = p->limit, found = 0;
+  int64_t down, across, r = 0, c = 0, rows = p->limit, pictures = 0;
   int space = in->model->plan->stacks[stack].space;
   bool one = p->at < p->end && *p->at == '[';
   fv_input_grid(in, &down, &across);
@@ -164,11 +177,15 @@ static fv_status add_image(list_parser *p, const fv_input *in, int stack) {
     p->at++;
   }
   for (int64_t t = 0; t < rows; t++) {
-    int64_t patch = fv_input_patch(in, space, t);
-    if (patch >= 0) found++;
-    if (patch >= 0 && (!one || patch == r * across + c)) add(p, t, t + 1);
+    int64_t patch = fv_input_patch(in, space, t), picture = patch < 0 ? -1 : fv_input_picture_shown(in, space, t);
+    if (picture >= pictures) pictures = picture + 1;
+    bool named = patch >= 0 && (number == 0 ? !one || picture == 0 : picture == number - 1);
+    if (named && (!one || patch == r * across + c)) add(p, t, t + 1);
   }
-  if (found == 0) return fv_fail(p->err, FV_ENOTFOUND, "%s: %s has no image rows", p->what, name);
+  if (pictures == 0) return fv_fail(p->err, FV_ENOTFOUND, "%s: %s has no image rows", p->what, name);
+  if (number > pictures)
+    return fv_fail(p->err, FV_ENOTFOUND, "%s: there is no picture %lld among %lld", p->what, (long long)number,
+                   (long long)pictures);
   if (one && (r < 0 || r >= down || c < 0 || c >= across))
     return fv_fail(p->err, FV_ENOTFOUND, "%s: image[%lld,%lld] is outside the %lld x %lld patches", p->what,
                    (long long)r, (long long)c, (long long)down, (long long)across);
@@ -192,18 +209,27 @@ static fv_status add_text(list_parser *p, const fv_input *in, int stack) {
   return add(p, t->start[k], t->start[k + 1]), FV_OK;
 }
 
+/* The class row, of several pictures the first's where none is named. */
+static fv_status add_class(list_parser *p, const fv_input *in, int stack, int64_t number) {
+  int space = in->model->plan->stacks[stack].space;
+  int64_t t = number > 1 ? (number - 1) * in->model->plan->spaces[space].rows : 0;
+  if (!fv_input_is_class(in, space, 0))
+    return fv_fail(p->err, FV_ENOTFOUND, "%s: %s has no class row", p->what, in->model->plan->stacks[stack].name);
+  if (t >= p->limit || (number > 1 && t == 0))
+    return fv_fail(p->err, FV_ENOTFOUND, "%s: there is no picture %lld among %lld", p->what, (long long)number,
+                   (long long)(in->npictures > 1 ? in->npictures : 1));
+  return add(p, t, t + 1), FV_OK;
+}
+
 static fv_status add_rows(list_parser *p, const fv_input *in, int stack) {
   const fv_model *m = in->model;
   int space = m->plan->stacks[stack].space;
   const fv_text *t = &in->texts[space];
+  int64_t number;
   if (p->at < p->end && *p->at == '"') return add_word(p, in, space);
-  if (take_name(p, "image")) return add_image(p, in, stack);
+  if (take_numbered(p, "image", &number)) return add_image(p, in, stack, number);
   if (take_name(p, "last")) return add(p, p->limit - 1, p->limit), FV_OK;
-  if (take_name(p, "cls")) {
-    if (!fv_input_is_class(in, space, 0))
-      return fv_fail(p->err, FV_ENOTFOUND, "%s: %s has no class row", p->what, m->plan->stacks[stack].name);
-    return add(p, 0, 1), FV_OK;
-  }
+  if (take_numbered(p, "cls", &number)) return add_class(p, in, stack, number);
   if (take_name(p, "text")) {
     if (p->at < p->end && *p->at == '[') return add_text(p, in, stack);
     if (!t->first)
@@ -212,8 +238,9 @@ static fv_status add_rows(list_parser *p, const fv_input *in, int stack) {
       if (t->first[i] >= 0 && fv_input_spliced(in, space, i) < 0) add(p, i, i + 1);
     return FV_OK;
   }
-  bool number = p->at < p->end && (*p->at == '-' || *p->at == '*' || (*p->at >= '0' && *p->at <= '9'));
-  if (!number) return malformed(p, "rows: 12, -1, 3-7, cls, image, text, last, image[r,c], text[k] or \"word\"");
+  bool numeric = p->at < p->end && (*p->at == '-' || *p->at == '*' || (*p->at >= '0' && *p->at <= '9'));
+  if (!numeric)
+    return malformed(p, "rows: 12, -1, 3-7, cls, image, text, last, image[r,c], image2, text[k] or \"word\"");
   return add_numbers(p);
 }
 

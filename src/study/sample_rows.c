@@ -18,7 +18,7 @@ fv_status fv_sample_rows(const fv_model *model, const fv_input *in, fv_store_row
       fv_row_info *info = &(*infos)[*n];
       fv_status st = fv_input_row(in, stack, row, info, err);
       if (st) return st;
-      if (info->id < 0 || strncmp(info->name, "image[", 6) == 0) continue;
+      if (info->id < 0 || strncmp(info->name, "image", 5) == 0) continue;
       (*rows)[(*n)++] = (fv_store_row){stack, row, info->id, info->piece, info->name};
     }
   }

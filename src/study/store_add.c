@@ -146,6 +146,8 @@ static fv_status add(fv_store *s, const fv_model *model, const addition *a, fv_e
   fv_store_result result = {.table = a->table};
   int64_t id = 0;
   fv_status st = a->spec && name ? FV_OK : no_memory(err);
+  if (!st && a->input->nimages > 1)
+    st = fv_fail(err, FV_EUSAGE, "a database keeps one picture per sample, and there are %zu", a->input->nimages);
   if (!st) st = fv_store_record_model(s, model, a->seed, note, err);
   if (!st) st = find_sweep(s, a, &result.sweep, err);
   if (!st) st = fv_input_new(model, a->input, &in, err);

@@ -119,6 +119,74 @@ static void test_target_label(void **state) {
   json_decref(j);
 }
 
+#define LLAVA DATA("llava/grouped")
+#define PAIRS DATA("llava/grouped/pairs")
+#define TWO LLAVA " --image " PAIRS "/image0.png --image " PAIRS "/image1.png"
+
+static int64_t number_at(const json_t *list, size_t i) { return json_integer_value(json_array_get(list, i)); }
+
+/* Two pictures: transformers' answer, the map of the rows, saved shapes. */
+static void test_pictures(void **state) {
+  (void)state;
+  json_error_t detail;
+  json_t *root = json_load_file(PAIRS "/cases.json", 0, &detail);
+  const json_t *one = json_array_get(json_object_get(root, "cases"), 0), *want = json_object_get(one, "answer");
+  json_t *j = expect_json("fovea ask " TWO " $Q --generate 24 --json --check 100");
+  assert_true(json_equal(json_object_get(json_object_get(j, "answer"), "ids"), json_object_get(want, "ids")));
+  assert_int_equal(json_array_size(json_object_get(json_object_get(j, "input"), "rows")), 29);
+  json_decref(j);
+  json_decref(root);
+  j = expect_json("fovea tokens " TWO " --prompt 'what <image> color <image> is' --json");
+  const json_t *images = json_object_get(j, "images"), *map = json_object_get(j, "rows");
+  assert_int_equal(json_array_size(images), 2);
+  for (size_t i = 0; i < 2; i++) {
+    const json_t *rows = json_object_get(json_array_get(images, i), "rows");
+    assert_true(number_at(rows, 0) == (i ? 12 : 2) && number_at(rows, 1) == (i ? 20 : 10));
+  }
+  assert_int_equal(number_at(json_object_get(json_object_get(j, "image"), "rows"), 1), 10);
+  bool seen = false;
+  for (size_t i = 0; i < json_array_size(map); i++) {
+    const json_t *row = json_array_get(map, i);
+    bool second = strcmp(json_string_value(json_object_get(row, "name")), "image2[0,1]") == 0 &&
+                  strcmp(json_string_value(json_object_get(row, "stack")), "language") == 0;
+    if (second) assert_int_equal(json_integer_value(json_object_get(row, "row")), 13);
+    seen |= second;
+  }
+  assert_true(seen);
+  json_decref(j);
+  program_result r = expect(0, "fovea verify " LLAVA " --vectors " PAIRS);
+  assert_non_null(strstr(r.out, ", 0 outside"));
+  program_release(&r);
+}
+
+/* An edit of the second picture's rows, a trace, and what is refused. */
+static void test_pictures_in_experiments(void **state) {
+  (void)state;
+  json_t *j = expect_json("fovea edit " TWO " $Q --do 'zero vision.0.resid_post@image2' --json --check 100"), *k;
+  k = expect_json("fovea edit " TWO " $Q --do 'zero vision.0.resid_post@11-19' --json");
+  assert_true(json_equal(json_object_get(j, "edit"), json_object_get(k, "edit")));
+  assert_false(json_equal(json_object_get(j, "edit"), json_object_get(j, "base")));
+  json_decref(j), json_decref(k);
+  json_decref(expect_json("fovea trace " TWO " $Q --draws 1 --json --check 20"));
+  json_decref(expect_json("fovea patch " TWO " $Q --corrupt gray --json --check 20"));
+  json_decref(expect_json("fovea attend " TWO " $Q --keys all --json"));
+  static const struct {
+    const char *line, *sentence;
+  } refused[] = {
+      {"fovea ask " TWO " --prompt 'what <image>'", "1 place for a picture (<image>), and there are 2 pictures"},
+      {"fovea ask " TWO " --prompt what", "write where they belong"},
+      {"fovea ask " TWO " --image " PAIRS "/image0.png --prompt '<image> <image>'", "there are 3 pictures"},
+      {"fovea ask $M $I $I $Q", "--image is given twice; a blip_vqa model reads one picture"},
+      {"fovea trace " CLIP " --image " PAIRS "/image0.png --prompt a", "--image is given twice; a clip model"},
+      {"fovea patch " TWO " $Q --corrupt-image " PAIRS "/image0.png", "there are 2 pictures, and it replaces one"},
+      {"fovea attend " TWO " $Q --keys image", "a map is drawn over one"}};
+  for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+    program_result r = expect(2, refused[i].line);
+    if (!strstr(r.err, refused[i].sentence)) fail_msg("%s\n%s", refused[i].line, r.err);
+    program_release(&r);
+  }
+}
+
 /* Several prompts: the texts are what is chosen among, followed and read. */
 static void test_texts(void **state) {
   (void)state;
@@ -223,9 +291,15 @@ static void test_statuses(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_ask),          cmocka_unit_test(test_verify),
-                                     cmocka_unit_test(test_small_memory), cmocka_unit_test(test_trace_defaults),
-                                     cmocka_unit_test(test_target_label), cmocka_unit_test(test_texts),
-                                     cmocka_unit_test(test_edit_reads),   cmocka_unit_test(test_statuses)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_ask),
+                                     cmocka_unit_test(test_verify),
+                                     cmocka_unit_test(test_small_memory),
+                                     cmocka_unit_test(test_trace_defaults),
+                                     cmocka_unit_test(test_target_label),
+                                     cmocka_unit_test(test_pictures),
+                                     cmocka_unit_test(test_pictures_in_experiments),
+                                     cmocka_unit_test(test_texts),
+                                     cmocka_unit_test(test_edit_reads),
+                                     cmocka_unit_test(test_statuses)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

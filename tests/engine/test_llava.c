@@ -13,18 +13,19 @@
 #include "engine/wave_inside.h"
 #include "support/reference.h"
 
-static const char *const checkpoints[] = {"grouped", "first", "phi3", "native"};
-enum { NCHECKPOINTS = 4 };
+/* Behind the checkpoints' own vectors those with two pictures, by tools/reference/make_llava_pairs.py. */
+static const char *const checkpoints[] = {"grouped", "first", "phi3", "native", "grouped", "first", "phi3"};
+enum { NCHECKPOINTS = 4, NFOLDERS = 7 };
 
 static void open_checkpoint(int i, fv_vectors *v) {
   char *dir = fv_format("%s/llava/%s", FV_TEST_DATA, checkpoints[i]);
-  vectors_open(dir, v);
+  vectors_open_in(dir, i < NCHECKPOINTS ? "vectors" : "pairs", v);
   free(dir);
 }
 
 static void every_site_equals_transformers(void **state) {
   (void)state;
-  for (int i = 0; i < NCHECKPOINTS; i++) {
+  for (int i = 0; i < NFOLDERS; i++) {
     fv_vectors v;
     open_checkpoint(i, &v);
     reference_sites(&v, checkpoints[i]);
@@ -34,7 +35,7 @@ static void every_site_equals_transformers(void **state) {
 
 static void generated_ids_equal_transformers(void **state) {
   (void)state;
-  for (int i = 0; i < NCHECKPOINTS; i++) {
+  for (int i = 0; i < NFOLDERS; i++) {
     fv_vectors v;
     open_checkpoint(i, &v);
     reference_generation(&v);
@@ -44,7 +45,7 @@ static void generated_ids_equal_transformers(void **state) {
 
 static void interventions_equal_hooks(void **state) {
   (void)state;
-  for (int i = 0; i < NCHECKPOINTS; i++) {
+  for (int i = 0; i < NFOLDERS; i++) {
     fv_vectors v;
     open_checkpoint(i, &v);
     reference_interventions(&v, checkpoints[i]);
@@ -78,7 +79,7 @@ static void continue_with(fv_wave *w, const fv_wave *before, int outer, int32_t 
 static void decoded_rows_equal_recomputed(void **state) {
   (void)state;
   enum { STEPS = 4 };
-  for (int i = 0; i < NCHECKPOINTS; i++) {
+  for (int i = 0; i < NFOLDERS; i++) {
     fv_vectors v;
     open_checkpoint(i, &v);
     fv_input *in = vectors_input(&v, vectors_case(&v, 0));
@@ -105,14 +106,30 @@ static void decoded_rows_equal_recomputed(void **state) {
   }
 }
 
-static fv_input *prompt_input(const fv_vectors *v, const char *image, const char *prompt) {
-  fv_input *in = NULL;
-  char *path = image ? vectors_path(v, image) : NULL;
+/* `images`: names with a space between, or NULL. */
+static fv_status make_input(const fv_vectors *v, const char *images, const char *prompt, fv_input **in, fv_error *err) {
+  char *paths[4] = {0};
+  size_t n = 0;
+  for (const char *s = images; s && *s && n < 4; s += strcspn(s, " "), s += strspn(s, " ")) {
+    char *name = fv_format("%.*s", (int)strcspn(s, " "), s);
+    paths[n++] = vectors_path(v, name);
+    free(name);
+  }
   fv_input_options o;
   fv_input_defaults(&o);
-  o.image = path, o.prompt = prompt;
-  OK(fv_input_new(v->model, &o, &in, ERR));
-  free(path);
+  o.prompt = prompt;
+  if (n == 1)
+    o.image = paths[0];
+  else
+    o.images = (const char *const *)paths, o.nimages = n;
+  fv_status st = fv_input_new(v->model, &o, in, err);
+  for (size_t i = 0; i < n; i++) free(paths[i]);
+  return st;
+}
+
+static fv_input *prompt_input(const fv_vectors *v, const char *images, const char *prompt) {
+  fv_input *in = NULL;
+  OK(make_input(v, images, prompt, &in, ERR));
   return in;
 }
 
@@ -127,12 +144,18 @@ static void other_inputs_are_sliced_exactly(void **state) {
                {"image0.png", "what <image> color is the shirt there on it"},
                {"image0.png", "<image> what color"},
                {"image1.png", "what color <image>"},
+               {"image0.png image1.png", "what <image> color is <image> the"},
+               {"image1.png image1.png", "what <image> color <image> it"},
+               {"image1.png image0.png image0.png", "<image><image> what <image>"},
                {NULL, "what color is the small dog on it"}};
   enum { NCHILDREN = sizeof child / sizeof *child };
-  for (int i = 0; i < NCHECKPOINTS; i++) {
+  for (int i = 0; i < NFOLDERS; i++) {
     fv_vectors v;
     open_checkpoint(i, &v);
-    fv_input *base = prompt_input(&v, "image0.png", "what <image> color is the"), *in[NCHILDREN];
+    bool two = i >= NCHECKPOINTS; /* the parent's pictures */
+    fv_input *base = prompt_input(&v, two ? "image0.png image1.png" : "image0.png",
+                                  two ? "what <image> color <image> is the" : "what <image> color is the");
+    fv_input *in[NCHILDREN];
     fv_wave *w;
     int parent, run[NCHILDREN];
     float *got[NCHILDREN];
@@ -198,16 +221,69 @@ static void rows_have_names(void **state) {
   vectors_close(&v);
 }
 
+/* <s> user : <image> x 9 <image> x 9 what color is the shirt ? assistant : */
+static void rows_of_several_pictures_have_names(void **state) {
+  (void)state;
+  fv_vectors v;
+  fv_row_info row;
+  open_checkpoint(NCHECKPOINTS, &v);
+  fv_input *in = vectors_input(&v, vectors_case(&v, 0));
+  assert_true(fv_input_pictures(in) == 2 && fv_input_rows(in, "language") == 29 && fv_input_rows(in, "vision") == 20);
+  int64_t *rows, count, first[9], second[9];
+  for (int i = 0; i < 9; i++) first[i] = 3 + i, second[i] = 12 + i;
+  expect_rows(in, "language", "image1", first, 9);
+  expect_rows(in, "language", "image2", second, 9);
+  OK(fv_rows_parse(in, "language", "image", &rows, &count, ERR));
+  assert_int_equal(count, 18);
+  free(rows);
+  expect_rows(in, "language", "image[1,2],image2[1,2],image1[0,0]", (const int64_t[]){8, 17, 3}, 3);
+  expect_rows(in, "vision", "cls,cls2,image[0,0],image2[2,2]", (const int64_t[]){0, 10, 1, 19}, 4);
+  expect_rows(in, "projector", "image2[0,0]", (const int64_t[]){9}, 1);
+  expect_rows(in, "language", "\"shirt\"", (const int64_t[]){25}, 1);
+  static const char *const wrong[] = {"image3", "image3[0,0]", "image0", "image02", "image2[3,0]", "cls2", "image2x"};
+  for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+    assert_int_not_equal(fv_rows_parse(in, "language", wrong[i], &rows, &count, NULL), FV_OK);
+  assert_int_equal(fv_rows_parse(in, "vision", "cls3", &rows, &count, NULL), FV_ENOTFOUND);
+  /* What the map says is what the parser takes. */
+  for (int64_t t = 0; t < 20; t++) {
+    OK(fv_input_row(in, "vision", t, &row, ERR));
+    assert_int_equal(row.picture, t / 10);
+    expect_rows(in, "vision", row.name, &t, 1);
+  }
+  OK(fv_input_row(in, "language", 17, &row, ERR));
+  assert_string_equal(row.name, "image2[1,2]");
+  OK(fv_input_row(in, "language", 25, &row, ERR));
+  assert_int_equal(row.picture, -1);
+  fv_input_free(in);
+  vectors_close(&v);
+}
+
+/* Of two pictures, a run with another second one computes the second's rows only. */
+static void the_same_picture_is_not_computed_again(void **state) {
+  (void)state;
+  fv_vectors v;
+  open_checkpoint(NCHECKPOINTS, &v);
+  fv_input *a = prompt_input(&v, "image0.png image1.png", "what <image> color <image>");
+  fv_input *b = prompt_input(&v, "image0.png image0.png", "what <image> color <image>");
+  fv_wave *w;
+  int runs[2];
+  OK(fv_wave_new(v.model, NULL, &w, ERR));
+  OK(fv_wave_run(w, -1, a, &runs[0], ERR));
+  OK(fv_wave_run(w, runs[0], b, &runs[1], ERR));
+  for (int i = 0; i < 2; i++) OK(fv_wave_readout(w, runs[i], NULL, NULL, ERR));
+  OK(fv_wave_compute(w, NULL, ERR));
+  const fv_site *s = fv_plan_find_site(v.model->plan, 0, 0, "attn.z", 6);
+  assert_int_equal(w->slots[s->step].computed, 30);
+  fv_wave_free(w);
+  fv_input_free(a), fv_input_free(b);
+  vectors_close(&v);
+}
+
 static void refuse(const fv_vectors *v, const char *image, const char *prompt, const char *sentence) {
   fv_input *in = NULL;
   fv_error err = {0};
-  char *path = image ? vectors_path(v, image) : NULL;
-  fv_input_options o;
-  fv_input_defaults(&o);
-  o.image = path, o.prompt = prompt;
-  assert_int_not_equal(fv_input_new(v->model, &o, &in, &err), FV_OK);
+  assert_int_not_equal(make_input(v, image, prompt, &in, &err), FV_OK);
   if (!strstr(err.text, sentence)) fail_msg("\"%s\" does not say \"%s\"", err.text, sentence);
-  free(path);
 }
 
 static void wrong_prompts_are_refused(void **state) {
@@ -215,7 +291,11 @@ static void wrong_prompts_are_refused(void **state) {
   fv_vectors v;
   open_checkpoint(0, &v);
   refuse(&v, "image0.png", "what color", "0 places for a picture (<image>)");
-  refuse(&v, "image0.png", "<image> and <image>", "2 places for a picture");
+  refuse(&v, "image0.png", "<image> and <image>", "2 places for a picture (<image>), and there is 1 picture");
+  refuse(&v, "image0.png image1.png", "what <image>", "1 place for a picture (<image>), and there are 2 pictures");
+  refuse(&v, "image0.png image1.png", "what color", "0 places for a picture (<image>), and there are 2 pictures");
+  refuse(&v, "image0.png image1.png", "<image><image><image>", "3 places for a picture");
+  refuse(&v, "image0.png none.png", "<image> and <image>", "none.png");
   char text[1024] = "<image>";
   for (int i = 0; i < 130; i++) strcat(text, " dog");
   refuse(&v, "image0.png", text, "language has positions for 128");
@@ -241,11 +321,38 @@ static void wrong_prompts_are_refused(void **state) {
   vectors_close(&v);
 }
 
+static void lists_of_pictures_are_for_some(void **state) {
+  (void)state;
+  const char *const two[] = {FV_TEST_DATA "/llava/grouped/pairs/image0.png",
+                             FV_TEST_DATA "/llava/grouped/pairs/image1.png"};
+  fv_model *m;
+  fv_input *in = NULL;
+  fv_input_options o;
+  fv_error err = {0};
+  fv_input_defaults(&o);
+  o.images = two, o.nimages = 2, o.question = "what";
+  OK(fv_model_open(FV_TEST_DATA "/blip/tied", NULL, &m, ERR));
+  assert_false(fv_model_several_pictures(m));
+  assert_int_equal(fv_input_new(m, &o, &in, &err), FV_EUSAGE);
+  assert_non_null(strstr(err.text, "reads one picture, and there are 2"));
+  o.nimages = 1; /* a list of one is one */
+  OK(fv_input_new(m, &o, &in, ERR));
+  assert_true(fv_input_pictures(in) == 1 && *fv_input_image_sha256(in));
+  fv_input_free(in), fv_model_close(m);
+  OK(fv_model_open(FV_TEST_DATA "/llava/grouped", NULL, &m, ERR));
+  assert_true(fv_model_several_pictures(m));
+  o.image = two[0];
+  assert_int_equal(fv_input_new(m, &o, &in, &err), FV_EUSAGE);
+  assert_non_null(strstr(err.text, "exclude each other"));
+  fv_model_close(m);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(every_site_equals_transformers),  cmocka_unit_test(generated_ids_equal_transformers),
-      cmocka_unit_test(interventions_equal_hooks),       cmocka_unit_test(decoded_rows_equal_recomputed),
-      cmocka_unit_test(other_inputs_are_sliced_exactly), cmocka_unit_test(rows_have_names),
-      cmocka_unit_test(wrong_prompts_are_refused)};
+      cmocka_unit_test(every_site_equals_transformers),      cmocka_unit_test(generated_ids_equal_transformers),
+      cmocka_unit_test(interventions_equal_hooks),           cmocka_unit_test(decoded_rows_equal_recomputed),
+      cmocka_unit_test(other_inputs_are_sliced_exactly),     cmocka_unit_test(rows_have_names),
+      cmocka_unit_test(rows_of_several_pictures_have_names), cmocka_unit_test(the_same_picture_is_not_computed_again),
+      cmocka_unit_test(wrong_prompts_are_refused),           cmocka_unit_test(lists_of_pictures_are_for_some)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

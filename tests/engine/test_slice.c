@@ -53,10 +53,16 @@ static void each_input(walk *k, int step, int run, int64_t t, visit_fn fn, bool 
     case FV_RULE_SAME:
       for (int i = 0; i < fv_kind_inputs(s->kind); i++) fn(k, s->in[i], run, t, any);
       return;
-    case FV_RULE_SHIFT:
-      if (t > 0) fn(k, s->in[0], run, t - 1, any);
+    case FV_RULE_SHIFT: { /* pictures of as many rows, each with a class row before its patches */
+      int64_t rows = k->p->spaces[s->space].rows;
+      if (t % rows > 0) fn(k, s->in[0], run, t / rows * (rows - 1) + t % rows - 1, any);
       return;
-    case FV_RULE_SKIP: fn(k, s->in[0], run, t + 1, any); return;
+    }
+    case FV_RULE_SKIP: {
+      int64_t rows = k->p->spaces[s->space].rows;
+      fn(k, s->in[0], run, t / rows * (rows + 1) + t % rows + 1, any);
+      return;
+    }
     case FV_RULE_SPLICE: {
       int64_t at = fv_input_spliced(k->w->runs[run].input, s->space, t);
       fn(k, s->in[at < 0 ? 0 : 1], run, at < 0 ? t : at, any);
@@ -68,9 +74,7 @@ static void each_input(walk *k, int step, int run, int64_t t, visit_fn fn, bool 
       fn(k, s->in[0], run, in->texts[k->p->spaces[s->space].texts_of].stands[t], any);
       return;
     }
-    case FV_RULE_ALL:
-      for (int64_t r = 0; r < rows_of(k, s->in[0], run); r++) fn(k, s->in[0], run, r, any);
-      return;
+    case FV_RULE_PICTURE: fn(k, s->in[0], run, t / k->p->spaces[s->space].rows, any); return;
     case FV_RULE_ATTEND: {
       fv_span seen = fv_step_sees(s, k->w->runs[run].input, t, rows_of(k, s->in[1], run));
       fn(k, s->in[0], run, t, any);
@@ -89,7 +93,8 @@ static void or_reach(walk *k, int step, int run, int64_t row, bool *any) { *any 
 
 static bool source_differs(const walk *k, int step, const fv_run *run, const fv_run *parent, int64_t t) {
   const fv_step *s = &k->p->steps[step];
-  if (s->kind == FV_KIND_PIXELS) return run->pixels != parent->pixels;
+  if (s->kind == FV_KIND_PIXELS)
+    return memcmp(run->pixels + t * s->width, parent->pixels + t * s->width, (size_t)s->width * sizeof(float)) != 0;
   if (s->kind == FV_KIND_POOL) { /* another row stands for the text */
     int texts = k->p->spaces[s->space].texts_of;
     return run->input->texts[texts].stands[t] != parent->input->texts[texts].stands[t];
@@ -98,8 +103,7 @@ static bool source_differs(const walk *k, int step, const fv_run *run, const fv_
   if (s->kind == FV_KIND_SPLICE) /* another row is in its place */
     return fv_input_spliced(run->input, s->space, t) != fv_input_spliced(parent->input, s->space, t);
   if (s->kind != FV_KIND_TOKENS) return false;
-  int64_t mine = fv_input_text_rows(run->input, s->space, t).lo,
-          theirs = fv_input_text_rows(parent->input, s->space, t).lo;
+  int64_t mine = fv_input_group(run->input, s->space, t).lo, theirs = fv_input_group(parent->input, s->space, t).lo;
   if (mine != theirs) return true; /* another position, and other rows before it */
   return (!space->causal && run->T[s->space] != parent->T[s->space]) ||
          run->ids[s->space][t] != parent->ids[s->space][t];
@@ -114,7 +118,9 @@ static bool computed_anew(walk *k, int step, int run, int64_t t) {
   const fv_step *s = &k->p->steps[step];
   const fv_run *parent = &k->w->runs[r->parent];
   if (t >= parent->T[s->space] || source_differs(k, step, r, parent, t)) return true;
-  if (s->kind == FV_KIND_ATTEND && !s->causal && rows_of(k, s->in[1], run) != rows_of(k, s->in[1], r->parent))
+  bool grouped = k->p->spaces[s->space].patch_row >= 0; /* a picture's rows see their own picture only */
+  if (s->kind == FV_KIND_ATTEND && !s->causal && !grouped &&
+      rows_of(k, s->in[1], run) != rows_of(k, s->in[1], r->parent))
     return true;
   bool any = false;
   each_input(k, step, run, t, or_reach, &any);

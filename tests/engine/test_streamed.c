@@ -84,35 +84,40 @@ static void compare_answers(const fv_vectors *packed, const fv_vectors *streamed
   fv_answer_release(&a[1]);
 }
 
+static void compare_folder(const char *dir, const char *name, size_t *sites, size_t *answers) {
+  fv_vectors packed, streamed;
+  vectors_open_in(dir, name, &packed);
+  streamed = packed;
+  streamed.model = open_streamed(dir, 2);
+  for (size_t c = 0; c < vectors_cases(&packed) && c < 2; c++) {
+    const json_t *one = vectors_case(&packed, c);
+    float **x, **y;
+    int64_t *nx, *ny;
+    size_t n = read_case(&packed, one, &x, &nx);
+    assert_int_equal(read_case(&streamed, one, &y, &ny), n);
+    for (size_t i = 0; i < n; i++) {
+      if (memcmp(x[i], y[i], (size_t)nx[i] * sizeof(float)) != 0) fail_msg("%s: site %zu has other bits", dir, i);
+      free(x[i]), free(y[i]);
+    }
+    free(x), free(y), free(nx), free(ny);
+    *sites += n;
+    if (json_object_get(one, "answer")) compare_answers(&packed, &streamed, one), ++*answers;
+  }
+  for (int i = 0; i < packed.model->plan->nsteps; i++)
+    if (streamed.model->bound[i].linear)
+      assert_true(fv_linear_bytes(streamed.model->bound[i].linear) ==
+                  (size_t)streamed.model->plan->steps[i].width * sizeof(float));
+  fv_model_close(streamed.model);
+  vectors_close(&packed);
+}
+
 static void every_family(void **state) {
   (void)state;
   size_t sites = 0, answers = 0;
   for (int f = 0; f < NFOLDERS; f++) {
     char *dir = fv_format("%s/%s", FV_TEST_DATA, folders[f]);
-    fv_vectors packed, streamed;
-    vectors_open(dir, &packed);
-    streamed = packed;
-    streamed.model = open_streamed(dir, 2);
-    for (size_t c = 0; c < vectors_cases(&packed) && c < 2; c++) {
-      const json_t *one = vectors_case(&packed, c);
-      float **x, **y;
-      int64_t *nx, *ny;
-      size_t n = read_case(&packed, one, &x, &nx);
-      assert_int_equal(read_case(&streamed, one, &y, &ny), n);
-      for (size_t i = 0; i < n; i++) {
-        if (memcmp(x[i], y[i], (size_t)nx[i] * sizeof(float)) != 0) fail_msg("%s: site %zu has other bits", dir, i);
-        free(x[i]), free(y[i]);
-      }
-      free(x), free(y), free(nx), free(ny);
-      sites += n;
-      if (json_object_get(one, "answer")) compare_answers(&packed, &streamed, one), answers++;
-    }
-    for (int i = 0; i < packed.model->plan->nsteps; i++)
-      if (streamed.model->bound[i].linear)
-        assert_true(fv_linear_bytes(streamed.model->bound[i].linear) ==
-                    (size_t)streamed.model->plan->steps[i].width * sizeof(float));
-    fv_model_close(streamed.model);
-    vectors_close(&packed);
+    compare_folder(dir, "vectors", &sites, &answers);
+    if (strcmp(folders[f], "llava/grouped") == 0) compare_folder(dir, "pairs", &sites, &answers);
     free(dir);
   }
   print_message("%zu sites, %zu answers\n", sites, answers);

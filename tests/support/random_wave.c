@@ -42,17 +42,20 @@ void random_inputs_of(const fv_vectors *v, random_inputs *out) {
   static const char *const prompts[] = {"what <image> color where the", "<image> what color", "what color is <image>"};
   size_t n = vectors_cases(v);
   bool llava = strcmp(fv_model_family(v->model), "llava") == 0;
-  char *image = vectors_path(v, "image1.png");
+  char *image = vectors_path(v, "image1.png"), *other = vectors_path(v, "image0.png");
+  const char *const two[2][2] = {{image, other}, {other, other}};
   for (size_t i = 0; i < RANDOM_INPUTS; i++) {
     fv_input_options o;
     fv_input_defaults(&o);
     o.image = image, o.prompt = prompts[i % 3];
-    if (llava && i >= RANDOM_INPUTS - 3)
+    if (i < RANDOM_INPUTS - 2) /* two pictures; the second is the same in both */
+      o.image = NULL, o.images = two[i % 2], o.nimages = 2, o.prompt = "what <image> color <image> the";
+    if (llava && i >= RANDOM_INPUTS - 4)
       OK(fv_input_new(v->model, &o, &out->in[i], ERR));
     else
       out->in[i] = vectors_input(v, vectors_case(v, i % n));
   }
-  free(image);
+  free(image), free(other);
 }
 
 void random_inputs_release(random_inputs *inputs) {

@@ -14,8 +14,10 @@
 #include "base/files.h"
 #include "base/json.h"
 
-void vectors_open(const char *model_dir, fv_vectors *v) {
-  v->dir = fv_path_join(model_dir, "vectors");
+void vectors_open(const char *model_dir, fv_vectors *v) { vectors_open_in(model_dir, "vectors", v); }
+
+void vectors_open_in(const char *model_dir, const char *name, fv_vectors *v) {
+  v->dir = fv_path_join(model_dir, name);
   char *path = vectors_path(v, "cases.json");
   OK(fv_json_load(path, 1 << 24, &v->cases, ERR));
   free(path);
@@ -49,11 +51,19 @@ fv_input *vectors_input(const fv_vectors *v, const json_t *one) {
   fv_input_options o;
   fv_input_defaults(&o);
   o.image = image, o.question = json_string_value(json_object_get(one, "question"));
+  o.prompt = json_string_value(json_object_get(one, "prompt"));
   const json_t *prompts = json_object_get(one, "prompts");
   const char *said[16];
   for (size_t i = 0; i < json_array_size(prompts) && i < 16; i++)
     said[i] = json_string_value(json_array_get(prompts, i)), o.prompts = said, o.nprompts = i + 1;
+  const json_t *images = json_object_get(one, "images");
+  char *files[16] = {0};
+  size_t n = json_array_size(images);
+  assert_true(n <= 16);
+  for (size_t i = 0; i < n; i++) files[i] = vectors_path(v, json_string_value(json_array_get(images, i)));
+  if (n > 0) o.images = (const char *const *)files, o.nimages = n;
   OK(fv_input_new(v->model, &o, &in, ERR));
+  for (size_t i = 0; i < n; i++) free(files[i]);
   free(image);
   return in;
 }

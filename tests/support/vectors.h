@@ -21,7 +21,8 @@ typedef struct fv_vectors {
   fv_model *model;
 } fv_vectors;
 
-void vectors_open(const char *model_dir, fv_vectors *v);
+void vectors_open(const char *model_dir, fv_vectors *v);                      /* MODEL/vectors */
+void vectors_open_in(const char *model_dir, const char *name, fv_vectors *v); /* another folder of the model's */
 void vectors_close(fv_vectors *v);
 size_t vectors_cases(const fv_vectors *v);
 const json_t *vectors_case(const fv_vectors *v, size_t i);

@@ -1,9 +1,10 @@
 """Every named activation of transformers' LlavaForConditionalGeneration, readable and writable.
 
 Instrumented(model).run(pixels, ids, edit) runs one forward pass over ids that already hold one image id per image row,
-and calls edit(name, value) at every site; the value returned is used from there on. Names and shapes as in
-blip_sites.py; k, v and rot_k have the key heads, head.logits is the last row's. Vision blocks behind the feature layer
-run here like the others; vision.final is post_layernorm of all rows, which the model itself never computes.
+and calls edit(name, value) at every site; the value returned is used from there on. The rows of several pictures are
+shown one behind the other, their scores and patterns as blocks on a diagonal. Names and shapes as in blip_sites.py; k, v
+and rot_k have the key heads, head.logits is the last row's. Vision blocks behind the feature layer run here like the
+others; vision.final is post_layernorm of all rows, which the model itself never computes.
 
 The features are taken from the state before the feature block as the sites have it, because transformers collects its
 hidden states at places of its own; check() shows that this changes nothing in a run without edits.
@@ -32,7 +33,7 @@ class Instrumented(blip_sites.Instrumented):
     @torch.no_grad()
     def run(self, pixels, ids, edit=None):
         m = self.model
-        self.edit, self.seen = edit, {}
+        self.edit, self.seen, self.pictures = edit, {}, len(pixels)
         with self._installed():
             m(input_ids=torch.tensor([ids]), pixel_values=self._at("vision.pixels", pixels), use_cache=False)
         last = f"vision.{len(self.vision.encoder.layers) - 1}.resid_post"
@@ -64,6 +65,20 @@ class Instrumented(blip_sites.Instrumented):
         return answer, margin
 
     # -- sites -------------------------------------------------------------------------------------------------------
+
+    def _at(self, name, value):
+        n, rows = value.shape[0], value.shape[-1]
+        if n == 1:
+            return super()._at(name, value)
+        if name == "vision.pixels":
+            return super()._at(name, value[None])[0]
+        if not name.endswith((".scores", ".pattern")):
+            return super()._at(name, value.flatten(0, 1)[None]).reshape(value.shape)
+        shown = value.new_full((1, value.shape[1], n * rows, n * rows), -math.inf if name.endswith(".scores") else 0.0)
+        for k in range(n):
+            shown[0, :, k * rows:(k + 1) * rows, k * rows:(k + 1) * rows] = value[k]
+        new = super()._at(name, shown)[0]
+        return torch.stack([new[:, k * rows:(k + 1) * rows, k * rows:(k + 1) * rows] for k in range(n)])
 
     def _attentions(self):
         out = [(f"vision.{i}.attn", layer.self_attn, layer.self_attn, layer.self_attn.out_proj)
@@ -110,9 +125,10 @@ class Instrumented(blip_sites.Instrumented):
         n = len(self.vision.encoder.layers)
         k = k % (n + 1)
         rows = self.seen[f"vision.{k}.resid_pre" if k < n else f"vision.{n - 1}.resid_post"]
-        rows = rows[1:] if c.vision_feature_select_strategy == "default" else rows
-        assert self.edit is not None or torch.equal(rows[None], given)
-        return rows[None]
+        rows = rows.reshape(self.pictures, -1, rows.shape[-1])
+        rows = rows[:, 1:] if c.vision_feature_select_strategy == "default" else rows
+        assert self.edit is not None or torch.equal(rows.reshape(given.shape), given)
+        return rows.reshape(given.shape)
 
     @contextlib.contextmanager
     def _installed(self):

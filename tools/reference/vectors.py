@@ -63,8 +63,10 @@ def matches(name, patterns):
 def write_case(blip, folder, name, image, question, patterns=("*",)):
     """Runs one image and question, stores the sites that match, and returns (entry for cases.json, all sites)."""
     folder = Path(folder)
-    if not (folder / Path(image).name).exists():
-        shutil.copyfile(image, folder / Path(image).name)
+    images = [Path(i) for i in image] if isinstance(image, list) else [Path(image)]
+    for file in images:
+        if not (folder / file.name).exists():
+            shutil.copyfile(file, folder / file.name)
     pixels, ids = blip.pixels(image), blip.ids(question)
     blip.sites.check(pixels, ids)
     seen = blip.sites.run(pixels, ids)
@@ -73,7 +75,9 @@ def write_case(blip, folder, name, image, question, patterns=("*",)):
     answer = blip.sites.generate(pixels, ids)
     slow, margin = blip.sites.generate_slowly(pixels, ids)
     assert answer == slow, (answer, slow)
-    entry = {"name": name, "image": Path(image).name, "question": question, "tensors": f"{name}.safetensors",
+    shown = {"images": [file.name for file in images]} if isinstance(image, list) else {"image": images[0].name}
+    asked = {"prompt" if "<image>" in question else "question": question}
+    entry = {"name": name, **shown, **asked, "tensors": f"{name}.safetensors",
              "ids": ids, "pieces": blip.tokenizer.convert_ids_to_tokens(ids),
              "answer": {"text": blip.tokenizer.decode(answer, skip_special_tokens=True), "ids": answer,
                         "complete": answer[-1] in blip.ends},
