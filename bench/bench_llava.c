@@ -226,12 +226,12 @@ static double prompt_and_tokens(const options *o, const fv_model *m, const fv_in
   t = now() - t;
   double work = cost.flops / product, reading = (double)cost.streamed / memory;
   row("prompt of 600 rows", t, "s", work > reading ? "counted operations / product rate" : "bytes / memory rate",
-      work > reading ? work : reading, 1.4, 1.2);
+      work > reading ? work : reading, 1.4, 1.15);
   generate(w, &clean, 1, o->tokens, &c);
   double one = step_time(&c);
   row("one token", one, "s", "bytes of the weights / memory rate", (double)row_bytes / memory, 3.0, 1.5);
   generate(w, runs, RUNS, RUN_TOKENS, &c);
-  row("one step of twenty runs", step_time(&c), "s", "one step of one run", one, 2.5, 2.0);
+  row("one step of twenty runs", step_time(&c), "s", "one step of one run", one, 2.5, 1.5);
   /* Of float16 weights: two operations per weight and run, two bytes per weight. Nothing is required here. */
   row("one step of twenty runs", step_time(&c), "s", "its operations / product rate",
       (double)RUNS * (double)row_bytes / product, INFINITY, 1.25);
@@ -270,7 +270,7 @@ static void head_sweep(const fv_model *m, const fv_input *in, double product, do
   char what[64];
   snprintf(what, sizeof what, "sweep of %lld heads, last row", (long long)(language.layers * language.heads));
   row(what, t, "s", "the prompt + the cells' operations / rate", forward + (cost.flops - clean_cost.flops) / product,
-      1.5, 1.2);
+      1.5, 1.15);
 }
 
 static options parse(int argc, char **argv) {

@@ -279,8 +279,13 @@ fv_status fv_compute(fv_wave *w, int first, int last, const fv_progress *progres
   for (int s = 0; s < nsteps; s++) needed[s] = w->slots[s].computed > 0, total += step_cost(w, s);
   fv_status st = fv_model_bind((fv_model *)(uintptr_t)w->model, needed, err);
   free(needed);
-  if (!st && !(w->memory = fv_alloc_aligned(w->memory_size, 1)))
-    st = fv_fail(err, FV_ENOMEM, "no memory for %zu bytes of activations", w->memory_size);
+  /* The next pass of a split wave takes the block of the one before: the kernel clears every new page. */
+  if (!st && (!w->memory || w->memory_room < w->memory_size)) {
+    free(w->memory);
+    w->memory = fv_alloc_aligned(w->memory_size, 1);
+    w->memory_room = w->memory ? w->memory_size : 0;
+  }
+  if (!st && !w->memory) st = fv_fail(err, FV_ENOMEM, "no memory for %zu bytes of activations", w->memory_size);
   for (int s = 0; s < nsteps && !st; s++) w->slots[s].data = (float *)(void *)(w->memory + w->slots[s].offset);
   if (!st) st = pass_prepare(&pass, err);
   for (int s = 0; s < nsteps && !st; s++) {

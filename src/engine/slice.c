@@ -34,10 +34,9 @@ void fv_slice_release(fv_wave *w) {
   for (size_t i = 0; i < w->nblocks; i++) free(w->blocks[i]);
   w->nblocks = 0, w->slice_bytes = 0;
   for (int s = 0; w->slots && s < w->nsets_steps; s++) free(w->slots[s].entries), free(w->slots[s].entry_of);
-  free(w->slots), free(w->words), free(w->set_base), free(w->reach), free(w->need), free(w->memory),
-      free(w->edit_first), free(w->edits_by_step), free(w->first), free(w->rank), free(w->nothing),
-      free(w->parts_wanted);
-  w->slots = NULL, w->words = NULL, w->set_base = NULL, w->reach = w->need = w->nothing = NULL, w->memory = NULL;
+  free(w->slots), free(w->words), free(w->set_base), free(w->reach), free(w->need), free(w->edit_first),
+      free(w->edits_by_step), free(w->first), free(w->rank), free(w->nothing), free(w->parts_wanted);
+  w->slots = NULL, w->words = NULL, w->set_base = NULL, w->reach = w->need = w->nothing = NULL;
   w->edit_first = w->first = w->rank = NULL, w->edits_by_step = NULL, w->parts_wanted = NULL;
   w->memory_size = 0;
 }

@@ -20,6 +20,7 @@ void fv_read_release(fv_read *r) { free(r->rows), free(r->spans), free(r->heads)
 void fv_wave_free(fv_wave *w) {
   if (!w) return;
   fv_slice_release(w);
+  free(w->memory);
   free(w->blocks);
   for (int i = 0; i < w->nruns; i++)
     free(w->runs[i].T), free(w->runs[i].ids), free(w->runs[i].chain), free(w->runs[i].own_ids);

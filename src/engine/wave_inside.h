@@ -9,7 +9,7 @@
  *   full.c      the oracle: one run alone, all rows
  *   generate.c  greedy decoding as a chain of waves
  *
- * Lifetimes: runs, edits, reads live as long as the wave; the slice, the slots and their memory from fv_slice to the
+ * Lifetimes: runs, edits, reads and memory live as long as the wave; the slice and the slots from fv_slice to the
  * next fv_slice or the wave's end. Nothing is allocated between the first and the last step of a pass.
  */
 #ifndef FOVEA_ENGINE_WAVE_INSIDE_H
@@ -104,8 +104,8 @@ struct fv_wave {
   void **blocks; /* memory of entries */
   size_t nblocks, blocks_room, block_used, block_size;
   size_t slice_bytes, slice_limit; /* of sets and entries; a slice that would exceed the limit (0: none) is given up */
-  char *memory;
-  size_t memory_size;
+  char *memory;                    /* of the slots; kept from pass to pass */
+  size_t memory_size, memory_room;
   int *edit_first; /* per step: index of the first edit in edits_by_step, nsteps + 1 entries */
   fv_edit **edits_by_step;
 };
