@@ -110,8 +110,9 @@ void options_describe(const cli_command *c, FILE *out, bool roff);
 /* cmd_help.c: text of the manual page, in which dashes can be searched and copied as they are typed. */
 void roff_text(FILE *out, const char *text);
 
-/* threads.c: starts the program over with an environment in which waiting threads do not spin; before anything else. */
-void threads_wait_asleep(char **argv);
+/* threads.c: starts the program over with an environment in which waiting threads do not spin for long; before anything
+ * else. */
+void threads_wait_briefly(char **argv);
 
 /* session.c */
 fv_status session_open(cli_session *s);

@@ -48,7 +48,7 @@ static fv_status run_command(const cli_command *c, const cli_args *args, fv_erro
 }
 
 int main(int argc, char **argv) {
-  threads_wait_asleep(argv);
+  threads_wait_briefly(argv);
   fv_error err = {0};
   session_catch_interrupts();
   const char *name = argc > 1 ? argv[1] : "help";
