@@ -87,10 +87,9 @@ static char *row_label(const patch_run *r, const fv_input *in, const patch_map *
   free(s);
   const char *answer = fv_model_answer_stack(r->s->model);
   snprintf(number, sizeof number, "%lld", (long long)row);
-  return strdup(info.piece[0]                                             ? info.piece
-                : info.name[0]                                            ? info.name
-                : info.id >= 0 && answer && strcmp(m->stack, answer) == 0 ? "[decode]"
-                                                                          : number);
+  const char *label = fv_row_label(&info);
+  bool start = !label[0] && info.id >= 0 && answer && strcmp(m->stack, answer) == 0;
+  return strdup(label[0] ? label : start ? "[decode]" : number);
 }
 
 static fv_status fill_values(patch_run *r, patch_map *m) {

@@ -65,6 +65,9 @@ typedef struct fv_row_info {
   int64_t picture;   /* which picture's row it is, from 0; -1: none's */
 } fv_row_info;
 fv_status fv_input_row(const fv_input *input, const char *stack, int64_t row, fv_row_info *out, fv_error *err);
+/* What stands beside the row in a map: a patch's place ("image[3,4]"), else the piece, else the name; "" without any.
+ */
+const char *fv_row_label(const fv_row_info *row);
 
 /* The image grid of each picture (patches down, patches across); false without a picture. */
 bool fv_input_grid(const fv_input *input, int64_t *down, int64_t *across);

@@ -105,7 +105,7 @@ static fv_status add_maps(const fv_sweep *s, const fv_sweep_series *series, size
   fv_status st = like.layers && labels && rows && prob ? FV_OK : no_memory(err);
   for (int64_t row = 0; row < site->nrows && !st; row++) {
     rows[row] = fv_sweep_row(s, site, site->rows[row]);
-    labels[row] = rows[row].piece[0] ? rows[row].piece : rows[row].name;
+    labels[row] = fv_row_label(&rows[row]);
     for (int64_t c = 0; c < cols; c++)
       like.layers[c] = site->cells[c].layer, prob[row * cols + c] = cells[c * site->nrows + row].m.prob;
   }

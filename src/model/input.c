@@ -377,6 +377,10 @@ bool fv_input_is_class(const fv_input *in, int space, int64_t row) {
   return s->rows > 0 ? s->patch_row == 1 : !s->causal && t->first && t->first[0] < 0;
 }
 
+const char *fv_row_label(const fv_row_info *row) {
+  return row->piece[0] && strncmp(row->name, "image", 5) != 0 ? row->piece : row->name;
+}
+
 fv_status fv_input_row(const fv_input *in, const char *stack, int64_t row, fv_row_info *out, fv_error *err) {
   const fv_model *m = in->model;
   int i = fv_plan_find_stack(m->plan, stack, strlen(stack));
