@@ -10,11 +10,11 @@
 #include "fovea/trace.h"
 #include "study/yaml_file.h"
 
-typedef enum fv_sweep_kind { FV_SWEEP_PATCH, FV_SWEEP_TRACE } fv_sweep_kind;
+typedef enum fv_study_sweep_kind { FV_STUDY_PATCH, FV_STUDY_TRACE } fv_study_sweep_kind;
 
-typedef struct fv_sweep {
+typedef struct fv_study_sweep {
   char *name;
-  int kind;      /* fv_sweep_kind */
+  int kind;      /* fv_study_sweep_kind */
   fv_texts site; /* addresses without rows; none: the model's */
   fv_texts corrupt;
   char *heads, *rows, *layers;
@@ -26,7 +26,7 @@ typedef struct fv_sweep {
   const yaml_node_t *at; /* where it stands */
   char *spec;            /* all of this as JSON */
   size_t *pair_of;       /* shuffled: whose answers each sample gets */
-} fv_sweep;
+} fv_study_sweep;
 
 struct fv_study {
   fv_yaml *yaml;
@@ -42,7 +42,7 @@ struct fv_study {
   char *table; /* the file of samples; NULL: they are in the study */
   fv_pairs pairs;
   size_t nsweeps;
-  fv_sweep *sweeps;
+  fv_study_sweep *sweeps;
   char *settings; /* what results depend on, as JSON */
 };
 
@@ -64,17 +64,17 @@ typedef struct fv_sample_options {
   const char *correct, *incorrect;
   const char *missing; /* the column that the sweep needs and the sample lacks; NULL: none */
 } fv_sample_options;
-fv_status fv_sample_options_make(const fv_study *s, const fv_sweep *w, size_t sample, fv_sample_options *out,
+fv_status fv_sample_options_make(const fv_study *s, const fv_study_sweep *w, size_t sample, fv_sample_options *out,
                                  fv_error *err);
 void fv_sample_options_release(fv_sample_options *o);
 /* The options of the experiment, which borrow from `o`. */
-void fv_sweep_patch_options(const fv_study *s, const fv_sweep *w, const fv_sample_options *o, size_t sample,
+void fv_study_patch_options(const fv_study *s, const fv_study_sweep *w, const fv_sample_options *o, size_t sample,
                             size_t memory, fv_patch_options *out);
-void fv_sweep_trace_options(const fv_study *s, const fv_sweep *w, const fv_sample_options *o, size_t sample,
+void fv_study_trace_options(const fv_study *s, const fv_study_sweep *w, const fv_sample_options *o, size_t sample,
                             size_t memory, fv_trace_options *out);
 /* The cost of one sample in one sweep. */
-fv_status fv_sweep_cost(const fv_study *s, const fv_model *model, const fv_sweep *w, size_t sample, size_t memory,
-                        fv_cost *cost, fv_error *err);
+fv_status fv_study_sweep_cost(const fv_study *s, const fv_model *model, const fv_study_sweep *w, size_t sample,
+                              size_t memory, fv_cost *cost, fv_error *err);
 /* 32 bits made of the study's seed and the sample's name. */
 int64_t fv_study_seed(const fv_study *s, size_t sample);
 /* Whether an error is the sample's fault and not the study's, the machine's or the program's. */

@@ -28,7 +28,7 @@ static const fv_field study_fields[] = {
     {"output", FV_FIELD_NODE, AT(output_at), 0, NULL, false},
 };
 #undef AT
-#define AT(member) offsetof(fv_sweep, member)
+#define AT(member) offsetof(fv_study_sweep, member)
 static const fv_field sweep_fields[] = {
     {"name", FV_FIELD_TEXT, AT(name), 0, NULL, false},
     {"kind", FV_FIELD_CHOICE, AT(kind), 0, "patch|trace", true},
@@ -57,10 +57,10 @@ static bool has(const fv_study *s, const yaml_node_t *map, const char *key) {
 }
 
 /* Keys of one kind of sweep in another. */
-static fv_status check_kind(const fv_study *s, const fv_sweep *w, fv_error *err) {
+static fv_status check_kind(const fv_study *s, const fv_study_sweep *w, fv_error *err) {
   static const char *const patch_only[] = {"heads", "rows", "layers", "direction", "answers", "pad_attended"};
   static const char *const trace_only[] = {"layer_start", "target", "noise_redraw"};
-  bool trace = w->kind == FV_SWEEP_TRACE;
+  bool trace = w->kind == FV_STUDY_TRACE;
   const char *const *list = trace ? patch_only : trace_only;
   for (size_t i = 0; i < (trace ? 6u : 3u); i++)
     if (has(s, w->at, list[i]))
@@ -84,13 +84,13 @@ static void add_text(json_t *j, const char *key, const char *text) {
   json_object_set_new(j, key, text ? json_string(text) : json_null());
 }
 
-static json_t *sweep_json(const fv_sweep *w) {
+static json_t *sweep_json(const fv_study_sweep *w) {
   json_t *j = json_object();
-  add_text(j, "kind", w->kind == FV_SWEEP_TRACE ? "trace" : "patch");
+  add_text(j, "kind", w->kind == FV_STUDY_TRACE ? "trace" : "patch");
   add_list(j, "site", &w->site), add_list(j, "corrupt", &w->corrupt);
   json_object_set_new(j, "window", json_integer(w->window));
   json_object_set_new(j, "draws", json_integer(w->draws));
-  if (w->kind == FV_SWEEP_TRACE) {
+  if (w->kind == FV_STUDY_TRACE) {
     json_object_set_new(j, "layer_start", json_integer(w->layer_start));
     json_object_set_new(j, "noise_redraw", json_boolean(w->redraw));
     add_text(j, "target", w->target ? "correct" : "own");
@@ -103,8 +103,8 @@ static json_t *sweep_json(const fv_sweep *w) {
   return j;
 }
 
-static fv_status read_sweep(fv_study *s, const yaml_node_t *at, fv_sweep *w, fv_error *err) {
-  *w = (fv_sweep){.at = at, .window = 1, .draws = 10};
+static fv_status read_sweep(fv_study *s, const yaml_node_t *at, fv_study_sweep *w, fv_error *err) {
+  *w = (fv_study_sweep){.at = at, .window = 1, .draws = 10};
   fv_status st = fv_yaml_read(s->yaml, at, "a sweep", sweep_fields, NSWEEP, w, err);
   if (!st) st = check_kind(s, w, err);
   if (st) return st;
@@ -113,8 +113,8 @@ static fv_status read_sweep(fv_study *s, const yaml_node_t *at, fv_sweep *w, fv_
       return fv_yaml_fail(s->yaml,
                           fv_yaml_item(s->yaml, fv_yaml_get(s->yaml, at, has(s, at, "site") ? "site" : "restore"), i),
                           err, "\"%s\" names rows; %s", w->site.items[i],
-                          w->kind == FV_SWEEP_PATCH ? "they are given by rows" : "every row is a cell");
-  if (!w->name && !(w->name = fv_format("%s-%zu", w->kind == FV_SWEEP_TRACE ? "trace" : "patch", s->nsweeps + 1)))
+                          w->kind == FV_STUDY_PATCH ? "they are given by rows" : "every row is a cell");
+  if (!w->name && !(w->name = fv_format("%s-%zu", w->kind == FV_STUDY_TRACE ? "trace" : "patch", s->nsweeps + 1)))
     return no_memory(err);
   for (size_t i = 0; i < s->nsweeps; i++)
     if (strcmp(s->sweeps[i].name, w->name) == 0)
@@ -159,7 +159,7 @@ static fv_status read_output(fv_study *s, fv_error *err) {
 }
 
 /* Whose answers each sample gets in a control: a permutation made of the study's seed and the sweep's name. */
-static fv_status shuffle(fv_study *s, fv_sweep *w, fv_error *err) {
+static fv_status shuffle(fv_study *s, fv_study_sweep *w, fv_error *err) {
   size_t n = s->pairs.count;
   if (!w->answers) return FV_OK;
   if (!(w->pair_of = fv_alloc(n, sizeof *w->pair_of))) return no_memory(err);
@@ -228,7 +228,7 @@ fv_status fv_study_load(const char *path, fv_study **out, fv_error *err) {
 void fv_study_free(fv_study *s) {
   if (!s) return;
   for (size_t i = 0; i < s->nsweeps; i++) {
-    fv_sweep *w = &s->sweeps[i];
+    fv_study_sweep *w = &s->sweeps[i];
     fv_texts_release(&w->site), fv_texts_release(&w->corrupt);
     free(w->name), free(w->heads), free(w->rows), free(w->layers), free(w->spec), free(w->pair_of);
   }

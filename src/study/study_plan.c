@@ -79,7 +79,7 @@ static fv_status check_corruption(const fv_study *s, const fv_model *model, cons
 }
 
 /* Whether this sample has what every sweep needs, so that a failure of its cost is the study's fault. */
-static bool is_sound(const fv_study *s, const fv_model *model, const fv_sweep *w, size_t i) {
+static bool is_sound(const fv_study *s, const fv_model *model, const fv_study_sweep *w, size_t i) {
   fv_sample_options o;
   fv_input *clean = NULL, *other = NULL;
   int32_t a = -1, b = -2;
@@ -105,8 +105,8 @@ static bool is_sound(const fv_study *s, const fv_model *model, const fv_sweep *w
 
 /* Which key of a sweep the refusal of a sound sample is about: an address that this input does not have, or else the
  * sweep as a whole. */
-static const yaml_node_t *culprit(const fv_study *s, const fv_model *model, const fv_sweep *w, const yaml_node_t *sites,
-                                  size_t i) {
+static const yaml_node_t *culprit(const fv_study *s, const fv_model *model, const fv_study_sweep *w,
+                                  const yaml_node_t *sites, size_t i) {
   fv_sample_options o;
   fv_input *clean = NULL;
   const yaml_node_t *at = w->at;
@@ -127,7 +127,7 @@ static const yaml_node_t *culprit(const fv_study *s, const fv_model *model, cons
   return at;
 }
 
-static fv_status check_sweep(const fv_study *s, const fv_model *model, const fv_sweep *w, fv_error *err) {
+static fv_status check_sweep(const fv_study *s, const fv_model *model, const fv_study_sweep *w, fv_error *err) {
   const yaml_node_t *sites = fv_yaml_get(s->yaml, w->at, "site"), *corrupt = fv_yaml_get(s->yaml, w->at, "corrupt");
   if (sites == w->at) sites = fv_yaml_get(s->yaml, w->at, "restore");
   fv_status st = FV_OK;
@@ -138,7 +138,7 @@ static fv_status check_sweep(const fv_study *s, const fv_model *model, const fv_
   for (size_t i = 0, tried = 0; i < s->pairs.count && tried < 8 && !st; i++, tried++) {
     fv_cost cost;
     if (!is_sound(s, model, w, i)) continue;
-    st = fv_sweep_cost(s, model, w, i, s->memory, &cost, err);
+    st = fv_study_sweep_cost(s, model, w, i, s->memory, &cost, err);
     if (!st) break;
     fv_fail_prefix(err, st, "sweep \"%s\", sample \"%s\"", w->name, s->pairs.list[i].sample);
     return fv_yaml_fail_at(s->yaml, culprit(s, model, w, sites, i), err);
@@ -166,7 +166,7 @@ static fv_status probe(const fv_study *s, const fv_model *model, size_t i, size_
   *sum = (fv_cost){0};
   for (size_t k = 0; k < s->nsweeps && !st; k++) {
     fv_cost one;
-    st = fv_sweep_cost(s, model, &s->sweeps[k], i, memory, &one, err);
+    st = fv_study_sweep_cost(s, model, &s->sweeps[k], i, memory, &one, err);
     if (!st) add_cost(sum, &one, 1);
   }
   return st;

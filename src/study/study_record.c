@@ -264,7 +264,7 @@ fv_status fv_study_record(const fv_study *s, const fv_model *model, fv_store *st
   if (!st && !known) st = write_options(s, model, store, err);
   for (size_t i = 0; i < s->nsweeps && !st; i++) {
     int64_t id;
-    fv_store_sweep w = {(int64_t)i + 1, s->sweeps[i].name, s->sweeps[i].kind == FV_SWEEP_TRACE ? "trace" : "patch",
+    fv_store_sweep w = {(int64_t)i + 1, s->sweeps[i].name, s->sweeps[i].kind == FV_STUDY_TRACE ? "trace" : "patch",
                         s->sweeps[i].spec};
     st = fv_store_sweep_add(store, &w, &id, err);
   }

@@ -153,11 +153,11 @@ static fv_status keep_answer(job *j, int32_t id, const char *answer, fv_error *e
   return j->r->answer ? FV_OK : no_memory(err);
 }
 
-static fv_status run_patch(job *j, const fv_sweep *w, const fv_sample_options *o, fv_sink sink,
+static fv_status run_patch(job *j, const fv_study_sweep *w, const fv_sample_options *o, fv_sink sink,
                            const fv_progress *progress, fv_error *own, fv_error *err) {
   fv_patch_options options;
   fv_patch_result result = {0};
-  fv_sweep_patch_options(j->s, w, o, j->i, j->memory, &options);
+  fv_study_patch_options(j->s, w, o, j->i, j->memory, &options);
   fv_status st = fv_patch(j->model, &options, sink, progress, &result, own), kept = FV_OK;
   if (!st) {
     *j->runs += result.runs;
@@ -168,11 +168,11 @@ static fv_status run_patch(job *j, const fv_sweep *w, const fv_sample_options *o
   return st ? st : kept;
 }
 
-static fv_status run_trace(job *j, const fv_sweep *w, const fv_sample_options *o, fv_sink sink,
+static fv_status run_trace(job *j, const fv_study_sweep *w, const fv_sample_options *o, fv_sink sink,
                            const fv_progress *progress, fv_error *own, fv_error *err) {
   fv_trace_options options;
   fv_trace_result result = {0};
-  fv_sweep_trace_options(j->s, w, o, j->i, j->memory, &options);
+  fv_study_trace_options(j->s, w, o, j->i, j->memory, &options);
   fv_status st = fv_trace(j->model, &options, sink, progress, &result, own), kept = FV_OK;
   if (!st) *j->runs += result.runs;
   if (!st && !options.target) kept = keep_answer(j, result.answer_id, result.answer, err);
@@ -214,7 +214,7 @@ static void end_renaming(renaming *r) {
 }
 
 /* The experiment itself; *own is its failure, err that of keeping its results. */
-static fv_status run_kind(job *j, const fv_sweep *w, const fv_sample_options *o, fv_table *table, fv_error *own,
+static fv_status run_kind(job *j, const fv_study_sweep *w, const fv_sample_options *o, fv_table *table, fv_error *own,
                           fv_error *err) {
   fv_progress progress = {on_progress, j};
   const fv_progress *inner = j->progress->fn ? &progress : NULL;
@@ -222,13 +222,13 @@ static fv_status run_kind(job *j, const fv_sweep *w, const fv_sample_options *o,
   fv_sink sink = {&r, rename_row};
   fv_status st = start_renaming(&r, err);
   if (!st)
-    st = w->kind == FV_SWEEP_PATCH ? run_patch(j, w, o, sink, inner, own, err)
+    st = w->kind == FV_STUDY_PATCH ? run_patch(j, w, o, sink, inner, own, err)
                                    : run_trace(j, w, o, sink, inner, own, err);
   end_renaming(&r);
   return st;
 }
 
-static fv_status run_sweep(job *j, const fv_sweep *w, fv_error *err) {
+static fv_status run_sweep(job *j, const fv_study_sweep *w, fv_error *err) {
   fv_sample_options o;
   fv_error own = {0};
   fv_table *table = NULL;
@@ -236,7 +236,7 @@ static fv_status run_sweep(job *j, const fv_sweep *w, fv_error *err) {
   fv_status st = fv_sample_options_make(j->s, w, j->i, &o, err);
   if (st || !prefix) return free(prefix), st ? st : no_memory(err);
   o.input.pictures = j->pictures;
-  bool needs_target = w->kind == FV_SWEEP_TRACE && w->target && !o.correct;
+  bool needs_target = w->kind == FV_STUDY_TRACE && w->target && !o.correct;
   if (o.missing || needs_target) {
     fv_fail(&own, FV_EFORMAT, "the sample has no %s", o.missing ? o.missing : "correct answer");
     st = exclude_by(j, FV_EFORMAT, prefix, &own, err);

@@ -183,7 +183,7 @@ void fv_sample_options_release(fv_sample_options *o) {
   *o = (fv_sample_options){0};
 }
 
-fv_status fv_sample_options_make(const fv_study *s, const fv_sweep *w, size_t i, fv_sample_options *out,
+fv_status fv_sample_options_make(const fv_study *s, const fv_study_sweep *w, size_t i, fv_sample_options *out,
                                  fv_error *err) {
   const fv_pair *p = &s->pairs.list[i], *answers = w && w->pair_of ? &s->pairs.list[w->pair_of[i]] : p;
   static const fv_pillow versions[] = {FV_PILLOW_13, FV_PILLOW_12_2, FV_PILLOW_12};
@@ -209,8 +209,8 @@ fv_status fv_sample_options_make(const fv_study *s, const fv_sweep *w, size_t i,
   return FV_OK;
 }
 
-void fv_sweep_patch_options(const fv_study *s, const fv_sweep *w, const fv_sample_options *o, size_t i, size_t memory,
-                            fv_patch_options *out) {
+void fv_study_patch_options(const fv_study *s, const fv_study_sweep *w, const fv_sample_options *o, size_t i,
+                            size_t memory, fv_patch_options *out) {
   fv_patch_defaults(out);
   out->input = o->input, out->sample = s->pairs.list[i].sample;
   out->corrupt = (const char *const *)o->corrupt.items, out->ncorrupt = o->corrupt.count;
@@ -222,8 +222,8 @@ void fv_sweep_patch_options(const fv_study *s, const fv_sweep *w, const fv_sampl
   out->memory = memory, out->check = s->check;
 }
 
-void fv_sweep_trace_options(const fv_study *s, const fv_sweep *w, const fv_sample_options *o, size_t i, size_t memory,
-                            fv_trace_options *out) {
+void fv_study_trace_options(const fv_study *s, const fv_study_sweep *w, const fv_sample_options *o, size_t i,
+                            size_t memory, fv_trace_options *out) {
   fv_trace_defaults(out);
   out->input = o->input, out->sample = s->pairs.list[i].sample;
   out->corrupt = (const char *const *)o->corrupt.items, out->ncorrupt = o->corrupt.count;
@@ -234,19 +234,19 @@ void fv_sweep_trace_options(const fv_study *s, const fv_sweep *w, const fv_sampl
   out->memory = memory, out->check = s->check;
 }
 
-fv_status fv_sweep_cost(const fv_study *s, const fv_model *model, const fv_sweep *w, size_t i, size_t memory,
-                        fv_cost *cost, fv_error *err) {
+fv_status fv_study_sweep_cost(const fv_study *s, const fv_model *model, const fv_study_sweep *w, size_t i,
+                              size_t memory, fv_cost *cost, fv_error *err) {
   fv_sample_options o;
   *cost = (fv_cost){0};
   fv_status st = fv_sample_options_make(s, w, i, &o, err);
   if (!st && o.missing) st = fv_fail(err, FV_EFORMAT, "sample \"%s\" has no %s", s->pairs.list[i].sample, o.missing);
-  if (!st && w->kind == FV_SWEEP_PATCH) {
+  if (!st && w->kind == FV_STUDY_PATCH) {
     fv_patch_options p;
-    fv_sweep_patch_options(s, w, &o, i, memory, &p);
+    fv_study_patch_options(s, w, &o, i, memory, &p);
     st = fv_patch_cost(model, &p, cost, err);
   } else if (!st) {
     fv_trace_options t;
-    fv_sweep_trace_options(s, w, &o, i, memory, &t);
+    fv_study_trace_options(s, w, &o, i, memory, &t);
     st = fv_trace_cost(model, &t, cost, err);
   }
   fv_sample_options_release(&o);

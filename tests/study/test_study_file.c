@@ -171,7 +171,7 @@ static void test_what_is_read(void **state) {
   assert_string_equal(s->pairs.list[1].question, "5");
   snprintf(file, sizeof file, "%s/out/a.db", s->folder);
   assert_string_equal(fv_study_db(s), file);
-  const fv_sweep *w = s->sweeps;
+  const fv_study_sweep *w = s->sweeps;
   assert_string_equal(w[0].heads, "0,2-3");
   assert_string_equal(w[0].name, "patch-1");
   assert_true(w[0].direction == 1 && w[0].corrupt.count == 2 && w[0].draws == 10 && w[0].window == 1);
