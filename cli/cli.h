@@ -69,7 +69,7 @@ typedef struct cli_args {
   bool gray, train, keep_black, svo_dup, corrupted;
   /* run */
   const char *db, *shard;
-  bool merge;
+  bool merge, retry_excluded;
   /* verify, bench */
   const char *vectors;
   double tolerance;

@@ -171,6 +171,21 @@ static fv_status merge(run_job *j) {
 
 /* ---- computing ---- */
 
+/* What must have happened before anybody looks which samples are missing. */
+static fv_status prepare(run_job *j) {
+  fv_store *store = NULL;
+  fv_error *err = &j->s->err;
+  int64_t count;
+  fv_status st = take_in_shards(j);
+  if (st || !j->s->args->retry_excluded || access(j->db, F_OK) != 0) return st;
+  st = fv_study_matches(j->study, j->db, err);
+  if (!st) st = fv_store_open(j->db, FV_STORE_WRITE, &store, err);
+  if (!st) st = fv_store_forget_excluded(store, &count, err);
+  fv_store_close(store);
+  if (!st) fprintf(stderr, "fovea: %lld excluded sample%s tried again\n", (long long)count, count == 1 ? "" : "s");
+  return st;
+}
+
 static fv_status compute(run_job *j, fv_study_result *result) {
   cli_session *s = j->s;
   cli_progress p;
@@ -190,7 +205,7 @@ static fv_status compute(run_job *j, fv_study_result *result) {
 static fv_status compute_together(run_job *j) {
   fv_study_result result = {0};
   cli_session *s = j->s;
-  fv_status st = j->ranks.rank == 0 ? take_in_shards(j) : FV_OK;
+  fv_status st = j->ranks.rank == 0 ? prepare(j) : FV_OK;
   bool go = ranks_agree(&j->ranks, st);
   j->options.shard = j->ranks.rank + 1, j->options.shards = j->ranks.size;
   if (go) st = compute(j, &result);
@@ -207,7 +222,7 @@ static fv_status compute_together(run_job *j) {
 
 static fv_status compute_alone(run_job *j) {
   fv_study_result result = {0};
-  fv_status st = j->options.shards ? FV_OK : take_in_shards(j);
+  fv_status st = j->options.shards ? FV_OK : prepare(j);
   if (!st) st = compute(j, &result);
   char *path = j->options.shards ? fv_study_shard_path(j->db, j->options.shard, j->options.shards) : NULL;
   if (!st) st = report(j, path ? path : j->db, &result);
@@ -222,6 +237,11 @@ static fv_status check_options(run_job *j) {
     return fv_fail(err, FV_EUSAGE, "unexpected argument \"%s\"; databases are named with --merge",
                    a->operands.items[1]);
   if (a->merge && (a->shard || a->dry_run)) return fv_fail(err, FV_EUSAGE, "--merge computes nothing; it stands alone");
+  if (a->retry_excluded && (a->merge || a->shard || a->dry_run))
+    return fv_fail(err, FV_EUSAGE, "--retry-excluded computes what is missing in the whole study; without --%s",
+                   a->merge   ? "merge"
+                   : a->shard ? "shard"
+                              : "dry-run");
   return a->shard ? read_shard(a->shard, &j->options, err) : FV_OK;
 }
 
@@ -272,5 +292,5 @@ const cli_command command_run = {
         "`fovea run STUDY --merge` puts the parts together.",
     .operand = "STUDY",
     .more_operands = true,
-    .options = "db shard merge dry-run threads memory compute json",
+    .options = "db retry-excluded shard merge dry-run threads memory compute json",
     .run = run};

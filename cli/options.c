@@ -179,6 +179,8 @@ static const option options[] = {
     {"same-layers", FLAG, AT(same_layers), NULL,
      "with --confirm: random sets have as many heads in each layer as the circuit", 0, NULL},
     {"db", TEXT, AT(db), "FILE", "the database that the results are added to; created when absent", 0, NULL},
+    {"retry-excluded", FLAG, AT(retry_excluded), NULL,
+     "try excluded samples again, after what was wrong with them has been mended", 0, NULL},
     {"shard", TEXT, AT(shard), "I/N", "only the I-th of N parts of the samples, into a database of its own", 0, NULL},
     {"merge", FLAG, AT(merge), NULL, "compute nothing: add the databases named behind the study (default: its shards)",
      0, NULL},
@@ -316,7 +318,6 @@ fv_status options_parse(const cli_command *c, int argc, char **argv, cli_args *o
                     .threshold = 2.0,
                     .fdr = 0.05,
                     .bootstrap = 10000,
-
                     .random = 20,
                     .upsample = "nearest",
                     .background = "gray",

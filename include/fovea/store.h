@@ -100,6 +100,8 @@ fv_status fv_store_put(fv_store *store, const fv_store_sample *sample, const fv_
 /* The results alone, for a sample that is there. */
 fv_status fv_store_put_results(fv_store *store, int64_t id, const fv_store_result *results, size_t nresults,
                                fv_error *err);
+/* Forgets every excluded sample, in one transaction, so that a study tries them again; *count: how many there were. */
+fv_status fv_store_forget_excluded(fv_store *store, int64_t *count, fv_error *err);
 /* Whether the sample with this id is stored, whatever its status. */
 fv_status fv_store_has(const fv_store *store, int64_t id, bool *yes, fv_error *err);
 

@@ -274,3 +274,10 @@ fv_status fv_store_put_results(fv_store *s, int64_t id, const fv_store_result *r
   if (st) return st;
   return fv_store_end(s, write_results(s, id, results, nresults, err), err);
 }
+
+fv_status fv_store_forget_excluded(fv_store *s, int64_t *count, fv_error *err) {
+  *count = 0;
+  fv_status st = fv_store_exec(s, "DELETE FROM samples WHERE status = 'excluded'", err);
+  if (!st) *count = sqlite3_changes(s->db);
+  return st;
+}

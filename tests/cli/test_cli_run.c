@@ -88,6 +88,28 @@ static json_int_t undisturbed(char digest[65], double *seconds) {
   return runs;
 }
 
+static json_int_t whole_of(const char *line, const char *key) {
+  json_t *j = run_json(line);
+  json_int_t n = whole(j, key);
+  json_decref(j);
+  return n;
+}
+
+static void refuses(int status, const char *line, const char *part) {
+  program_result r = expect_with(&here, status, line);
+  if (!strstr(r.err, part)) fail_msg("%s\nexpected \"%s\", found %s", line, part, r.err);
+  program_release(&r);
+}
+
+/* The study with one text replaced by another. */
+static void changed(const char *from, const char *to) {
+  char text[4096];
+  const char *where = strstr(study, from);
+  assert_non_null(where);
+  snprintf(text, sizeof text, "%.*s%s%s", (int)(where - study), study, to, where + strlen(from));
+  write_text("s.yaml", text);
+}
+
 /* What a sweep of a study gives for a sample is what the command gives. */
 static void test_as_the_commands(void **state) {
   (void)state;
@@ -150,6 +172,34 @@ static void test_dry_run(void **state) {
   assert_int_equal(whole(said, "stored"), 3);
   assert_int_equal(whole(said, "runs"), 0);
   json_decref(said);
+}
+
+/* After its picture has been mended, a study ends where it would have with the good picture from the start. */
+static void test_retry_excluded(void **state) {
+  (void)state;
+  char digest[65];
+  program_result r = expect_with(&here, 0, "fovea run s.yaml --retry-excluded");
+  program_release(&r);
+  size_t n;
+  char *good = file_text(in_folder("a.png"), &n);
+  file_write(in_folder("broken.png"), good, n);
+  free(good);
+  json_int_t all = undisturbed(digest, NULL);
+  assert_int_equal(0, whole_of("fovea run s.yaml --json", "runs")); /* not by itself */
+  r = expect_with(&here, 0, "fovea run s.yaml --retry-excluded --json");
+  assert_non_null(strstr(r.err, "2 excluded samples tried again"));
+  assert_non_null(strstr(r.out, digest));
+  program_release(&r);
+  json_int_t runs = same_as(digest, "fovea run s.yaml --retry-excluded --json"); /* the pair that is no pair */
+  assert_true(runs < all / 4);
+  assert_int_equal(8 + 1, whole_of("fovea run s.yaml --json", "done"));
+  changed("seed: 5", "seed: 6");
+  refuses(1, "fovea run s.yaml --retry-excluded", "seed is 5 there and 6 here");
+  write_text("s.yaml", study);
+  assert_int_equal(1, whole_of("fovea run s.yaml --json", "excluded"));
+  refuses(2, "fovea run s.yaml --retry-excluded --shard 1/2", "without --shard");
+  refuses(2, "fovea run s.yaml --retry-excluded --merge", "without --merge");
+  refuses(2, "fovea run s.yaml --retry-excluded --dry-run", "without --dry-run");
 }
 
 /* ---- stopping ---- */
@@ -225,21 +275,6 @@ static void test_kill(void **state) {
                 partly);
   assert_true(killed >= 50);
   assert_true(partly >= 5);
-}
-
-static void refuses(int status, const char *line, const char *part) {
-  program_result r = expect_with(&here, status, line);
-  if (!strstr(r.err, part)) fail_msg("%s\nexpected \"%s\", found %s", line, part, r.err);
-  program_release(&r);
-}
-
-/* The study with one text replaced by another. */
-static void changed(const char *from, const char *to) {
-  char text[4096];
-  const char *where = strstr(study, from);
-  assert_non_null(where);
-  snprintf(text, sizeof text, "%.*s%s%s", (int)(where - study), study, to, where + strlen(from));
-  write_text("s.yaml", text);
 }
 
 /* ---- dividing ---- */
@@ -533,9 +568,13 @@ static void test_full_disk(void **state) {
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, folder_teardown)
   const struct CMUnitTest tests[] = {
-      TEST(test_results),        TEST(test_as_the_commands), TEST(test_dry_run),   TEST(test_interrupt),
-      TEST(test_kill),           TEST(test_shards),          TEST(test_mpi),       TEST(test_changed_study),
-      TEST(test_nothing_usable), TEST(test_second_writer),   TEST(test_bad_files), TEST(test_full_disk),
+      TEST(test_results),       TEST(test_as_the_commands),
+      TEST(test_dry_run),       TEST(test_retry_excluded),
+      TEST(test_interrupt),     TEST(test_kill),
+      TEST(test_shards),        TEST(test_mpi),
+      TEST(test_changed_study), TEST(test_nothing_usable),
+      TEST(test_second_writer), TEST(test_bad_files),
+      TEST(test_full_disk),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
