@@ -16,6 +16,7 @@ extern "C" {
 #endif
 
 /* The long table, as `trace --csv` and `patch --csv` write it, or as a JSON array of objects. "-" is standard output.
+ * Of several sweeps the CSV has a last column `sweep`; the objects always have this key.
  * *rows (may be NULL) is how many there are. */
 fv_status fv_export_csv(const char *db, const char *sweep, const char *path, int64_t *rows, fv_error *err);
 fv_status fv_export_json(const char *db, const char *sweep, const char *path, int64_t *rows, fv_error *err);

@@ -111,7 +111,7 @@ typedef struct fv_store_counts {
 fv_status fv_store_count(const fv_store *store, fv_store_counts *out, fv_error *err);
 
 /* Hands the stored rows of a sweep (NULL: of all) to a sink, in the order sample, sweep, then as they were computed:
- * the same rows that the experiment handed out. */
+ * the same rows that the experiment handed out, with the sweep's name. */
 fv_status fv_store_rows(const fv_store *store, const char *sweep, fv_sink sink, fv_error *err);
 
 /* SHA-256 over the content: sweeps, samples, and every number, in a fixed order and without what differs from run to

@@ -34,6 +34,7 @@ typedef struct fv_row {
   float clean_prob, corrupt_prob, clean_logit_diff, corrupt_logit_diff;
   int64_t answer_id;
   const char *answer;
+  const char *sweep; /* of a study; an experiment leaves it empty */
 } fv_row;
 
 /* A row whose cells are all empty. */
@@ -48,9 +49,11 @@ typedef struct fv_sink {
 
 typedef struct fv_table_file fv_table_file;
 
-/* CSV: a header line with all columns, then one line per row (RFC 4180 quoting, line feeds). path "-" is standard
- * output. */
+/* CSV: a header line with all columns but `sweep`, then one line per row (RFC 4180 quoting, line feeds). path "-" is
+ * standard output. */
 fv_status fv_csv_open(const char *path, fv_table_file **out, fv_error *err);
+/* The same with a last column `sweep`, where rows of several sweeps have to be told apart. */
+fv_status fv_csv_open_sweeps(const char *path, fv_table_file **out, fv_error *err);
 /* JSON: an array of objects that hold only the cells that are not empty. */
 fv_status fv_json_rows_open(const char *path, fv_table_file **out, fv_error *err);
 /* The sink refuses strings that are not UTF-8 (FV_EFORMAT). */

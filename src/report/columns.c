@@ -37,6 +37,7 @@ const fv_column fv_columns[FV_COLUMNS] = {
     NUMBER(corrupt_logit_diff),
     INT(answer_id),
     TEXT(answer),
+    TEXT(sweep),
 };
 
 const fv_column *fv_column_find(const char *name) {

@@ -14,7 +14,7 @@ typedef struct fv_column {
   size_t offset; /* into fv_row */
 } fv_column;
 
-#define FV_COLUMNS 26
+#define FV_COLUMNS 27 /* the last, `sweep`, is not in the table of one experiment */
 extern const fv_column fv_columns[FV_COLUMNS];
 
 /* NULL when there is no such column. */

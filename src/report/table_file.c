@@ -13,6 +13,7 @@ struct fv_table_file {
   fv_outfile *file;
   char *path;
   bool json;
+  size_t columns; /* of CSV */
   int64_t rows;
 };
 
@@ -49,8 +50,8 @@ static void cell(FILE *f, const fv_row *row, const fv_column *column, bool json)
   }
 }
 
-static void csv_row(FILE *f, const fv_row *row) {
-  for (size_t i = 0; i < FV_COLUMNS; i++) {
+static void csv_row(FILE *f, const fv_row *row, size_t columns) {
+  for (size_t i = 0; i < columns; i++) {
     if (i > 0) putc(',', f);
     if (!fv_cell_empty(row, &fv_columns[i])) cell(f, row, &fv_columns[i], false);
   }
@@ -69,7 +70,7 @@ static void json_row(FILE *f, const fv_row *row, bool first) {
   putc('}', f);
 }
 
-static fv_status open_file(const char *path, bool json, fv_table_file **out, fv_error *err) {
+static fv_status open_file(const char *path, bool json, size_t columns, fv_table_file **out, fv_error *err) {
   fv_table_file *t = fv_alloc(1, sizeof *t);
   if (!t || !(t->path = fv_strdup(path))) {
     free(t);
@@ -81,20 +82,26 @@ static fv_status open_file(const char *path, bool json, fv_table_file **out, fv_
     free(t);
     return st;
   }
-  t->json = json;
+  t->json = json, t->columns = columns;
   FILE *f = fv_outfile_stream(t->file);
   if (json)
     fputs("[\n", f);
   else
-    for (size_t i = 0; i < FV_COLUMNS; i++) fprintf(f, "%s%c", fv_columns[i].name, i + 1 < FV_COLUMNS ? ',' : '\n');
+    for (size_t i = 0; i < columns; i++) fprintf(f, "%s%c", fv_columns[i].name, i + 1 < columns ? ',' : '\n');
   *out = t;
   return FV_OK;
 }
 
-fv_status fv_csv_open(const char *path, fv_table_file **out, fv_error *err) { return open_file(path, false, out, err); }
+fv_status fv_csv_open(const char *path, fv_table_file **out, fv_error *err) {
+  return open_file(path, false, FV_COLUMNS - 1, out, err);
+}
+
+fv_status fv_csv_open_sweeps(const char *path, fv_table_file **out, fv_error *err) {
+  return open_file(path, false, FV_COLUMNS, out, err);
+}
 
 fv_status fv_json_rows_open(const char *path, fv_table_file **out, fv_error *err) {
-  return open_file(path, true, out, err);
+  return open_file(path, true, FV_COLUMNS, out, err);
 }
 
 static fv_status file_row(void *user, const fv_row *row, fv_error *err) {
@@ -112,7 +119,7 @@ static fv_status file_row(void *user, const fv_row *row, fv_error *err) {
   if (t->json)
     json_row(f, row, t->rows == 0);
   else
-    csv_row(f, row);
+    csv_row(f, row, t->columns);
   t->rows++;
   if (ferror(f))
     return fv_fail(err, FV_EIO, "%s: cannot write row %" PRId64 "; is the disk full?", t->path, t->rows - 1);

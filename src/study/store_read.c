@@ -64,9 +64,9 @@ static const char in_order[] =
     "SELECT s.name, b.draw, b.corrupt, p.stack, p.site, p.layer, p.window, c.row, c.piece, c.head, c.\"from\", "
     "c.\"to\","
     " p.op, c.prob, c.logit, c.logit_diff, c.p_diff, c.effect, c.kl, c.rank, b.clean_prob, b.corrupt_prob,"
-    " b.clean_logit_diff, b.corrupt_logit_diff, b.answer_id, b.answer"
+    " b.clean_logit_diff, b.corrupt_logit_diff, b.answer_id, b.answer, w.name"
     " FROM samples s CROSS JOIN bases b ON b.sample_id = s.id CROSS JOIN cells c ON c.base_id = b.id"
-    " CROSS JOIN places p ON p.id = c.place_id"
+    " CROSS JOIN places p ON p.id = c.place_id CROSS JOIN sweeps w ON w.id = b.sweep_id"
     " WHERE ?1 IS NULL OR b.sweep_id = (SELECT id FROM sweeps WHERE name = ?1)"
     " ORDER BY s.id, b.id, c.n";
 
@@ -98,7 +98,8 @@ static void read_row(sqlite3_stmt *q, fv_row *r) {
                 .clean_logit_diff = fv_store_number(q, 22),
                 .corrupt_logit_diff = fv_store_number(q, 23),
                 .answer_id = fv_store_whole(q, 24),
-                .answer = text_at(q, 25)};
+                .answer = text_at(q, 25),
+                .sweep = text_at(q, 26)};
 }
 
 static fv_status check_sweep(const fv_store *s, const char *sweep, fv_error *err) {

@@ -118,6 +118,38 @@ static void test_same_bytes(void **state) {
   json_decref(j);
 }
 
+/* Of several sweeps every line says which it is of; without that column it is the line of that sweep's own table. */
+static void test_sweeps_apart(void **state) {
+  (void)state;
+  static const char *const names[2] = {"states", "heads"};
+  size_t n;
+  char *own[2], *all, *at[2];
+  make(in_folder("a.db"), (const int[N]){0, 1, 2, 3, 4});
+  OK(fv_export_csv(in_folder("a.db"), NULL, in_folder("all.csv"), NULL, &e));
+  all = bytes_of(in_folder("all.csv"), &n);
+  for (int k = 0; k < 2; k++) {
+    OK(fv_export_csv(in_folder("a.db"), names[k], in_folder("own.csv"), NULL, &e));
+    at[k] = own[k] = bytes_of(in_folder("own.csv"), &n);
+    if (k) assert_memory_equal(own[0], own[1], strcspn(own[0], "\n"));
+  }
+  char *line = strtok(all, "\n");
+  assert_non_null(strstr(line, ",answer,sweep"));
+  for (size_t lines = 0; line; line = strtok(NULL, "\n"), lines++) {
+    char *last = strrchr(line, ',');
+    int k = strcmp(last + 1, "heads") == 0;
+    if (lines && !k) assert_string_equal(last + 1, "states");
+    *last = '\0';
+    for (int i = lines ? k : 0; i <= (lines ? k : 1); i++) { /* the header is in both */
+      size_t length = strcspn(at[i], "\n");
+      assert_int_equal(length, strlen(line));
+      assert_memory_equal(at[i], line, length);
+      at[i] += length + 1;
+    }
+  }
+  assert_true(*at[0] == '\0' && *at[1] == '\0');
+  free(all), free(own[0]), free(own[1]);
+}
+
 /* One array of an archive of stored members: its data, and its shape as NumPy writes it. */
 static const void *array(const char *archive, size_t size, const char *name, char shape[64]) {
   size_t length = strlen(name);
@@ -258,8 +290,8 @@ static void test_command(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_same_bytes), cmocka_unit_test(test_npz),
-                                     cmocka_unit_test(test_rome_and_notice), cmocka_unit_test(test_refused),
-                                     cmocka_unit_test(test_command)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_same_bytes), cmocka_unit_test(test_sweeps_apart),
+                                     cmocka_unit_test(test_npz),        cmocka_unit_test(test_rome_and_notice),
+                                     cmocka_unit_test(test_refused),    cmocka_unit_test(test_command)};
   return cmocka_run_group_tests(tests, folder_setup, folder_teardown);
 }
