@@ -163,6 +163,8 @@ void json_begin(json_out *j, const char *key, char bracket); /* '{' or '['; key 
 void json_end(json_out *j, char bracket);
 void json_text(json_out *j, const char *key, const char *value); /* NULL: null */
 void json_int(json_out *j, const char *key, int64_t value);
+void json_whole_or_null(json_out *j, const char *key, int64_t value);         /* negative: null */
+void json_piece(json_out *j, const char *key, int32_t id, const char *piece); /* {id, piece}; negative: null */
 void json_num(json_out *j, const char *key, double value); /* fewest digits of the float32; NaN: null */
 void json_bool(json_out *j, const char *key, bool value);
 void json_matrix(json_out *j, const char *key, const double *v, int64_t rows, int64_t cols); /* numbers as json_num */

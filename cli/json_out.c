@@ -50,6 +50,13 @@ void json_int(json_out *j, const char *key, int64_t value) {
   fprintf(j->f, "%lld", (long long)value);
 }
 
+void json_whole_or_null(json_out *j, const char *key, int64_t value) {
+  if (value >= 0)
+    json_int(j, key, value);
+  else
+    json_text(j, key, NULL);
+}
+
 void json_num(json_out *j, const char *key, double value) {
   char text[FV_NUMBER_TEXT];
   separate(j, key);
@@ -85,6 +92,17 @@ fv_status json_model(json_out *j, cli_session *s) {
   json_text(j, "sha256", hash);
   json_end(j, '}');
   return FV_OK;
+}
+
+void json_piece(json_out *j, const char *key, int32_t id, const char *piece) {
+  if (id < 0) {
+    json_text(j, key, NULL);
+    return;
+  }
+  json_begin(j, key, '{');
+  json_int(j, "id", id);
+  json_text(j, "piece", piece ? piece : "");
+  json_end(j, '}');
 }
 
 void json_question(json_out *j, const fv_input_options *o) {

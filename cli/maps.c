@@ -84,6 +84,36 @@ fv_status maps_draw(cli_session *s, cli_panel *panels, size_t n, const char *tit
   return st;
 }
 
+void json_map_begin(json_out *j, const cli_map *m) {
+  json_begin(j, NULL, '{');
+  json_text(j, "corrupt", m->corrupt);
+  json_text(j, "stack", m->stack);
+  json_text(j, "site", m->site);
+  json_begin(j, "layers", '[');
+  for (int64_t c = 0; c < m->cols; c++) json_whole_or_null(j, NULL, m->layers[c]);
+  json_end(j, ']');
+  json_begin(j, "pieces", '[');
+  for (int64_t i = 0; i < m->rows; i++) json_text(j, NULL, m->labels[i]);
+  json_end(j, ']');
+}
+
+void print_runs(FILE *out, const cli_runs *r) {
+  fprintf(out, "\n%lld runs, %lld rows computed, %.4g Gflop (run by run: %.1f times as many)\n", (long long)r->runs,
+          (long long)r->cost->rows, r->cost->flops / 1e9, r->cost->full_flops / r->cost->flops);
+  if (r->checked) fprintf(out, "%lld runs recomputed alone: the same bits\n", (long long)r->checked);
+}
+
+void json_runs(json_out *j, const cli_session *s, const cli_runs *r) {
+  json_int(j, "window", r->window);
+  json_int(j, "seed", r->seed);
+  json_text(j, "rng", s->args->rng);
+  json_int(j, "runs", r->runs);
+  json_int(j, "rows", r->cost->rows);
+  json_num(j, "flops", r->cost->flops);
+  json_int(j, "checked", r->checked);
+  json_text(j, "engine", fv_model_engine(s->model));
+}
+
 fv_status npz_arrays(cli_session *s, fv_npz *z, const char *prefix, const cli_array *arrays, size_t n) {
   char name[160];
   fv_status st = FV_OK;
@@ -92,4 +122,22 @@ fv_status npz_arrays(cli_session *s, fv_npz *z, const char *prefix, const cli_ar
     st = fv_npz_add(z, name, arrays[i].type, arrays[i].ndim, arrays[i].shape, arrays[i].data, &s->err);
   }
   return st;
+}
+
+fv_status npz_rome(cli_session *s, fv_npz *z, const char *prefix, const cli_rome *r) {
+  char kind[128];
+  const char *kind_text = kind;
+  int64_t span[2] = {0, r->shape[0]}, two = 2;
+  snprintf(kind, sizeof kind, "%s.%s", r->stack, r->site);
+  const cli_array arrays[] = {{"scores", FV_NPY_F64, r->rank, r->shape, r->scores},
+                              {"low_score", FV_NPY_F64, 0, NULL, &r->low},
+                              {"high_score", FV_NPY_F64, 0, NULL, &r->high},
+                              {"input_ids", FV_NPY_I64, 1, r->shape, r->ids},
+                              {"input_tokens", FV_NPY_TEXT, 1, r->shape, r->tokens},
+                              {"subject_range", FV_NPY_I64, 1, &two, span},
+                              {"answer", FV_NPY_TEXT, 0, NULL, &r->answer},
+                              {"window", FV_NPY_I64, 0, NULL, &r->window},
+                              {"correct_prediction", FV_NPY_BOOL, 0, NULL, &r->right},
+                              {"kind", FV_NPY_TEXT, 0, NULL, &kind_text}};
+  return npz_arrays(s, z, prefix, arrays, sizeof arrays / sizeof *arrays);
 }

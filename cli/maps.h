@@ -28,6 +28,27 @@ bool maps_wanted(const cli_session *s, const char *plot);
 fv_status maps_draw(cli_session *s, cli_panel *panels, size_t n, const char *title, float vmin, float vmax,
                     const char *plot);
 
+/* ---- what trace and patch say of a map and of their runs ---- */
+
+/* One map of a site of one corruption. */
+typedef struct cli_map {
+  const char *corrupt, *stack, *site;
+  int64_t rows, cols;
+  const int64_t *layers; /* [cols]; -1: none */
+  char *const *labels;   /* [rows] */
+} cli_map;
+/* Begins the map's object with what a cli_map holds; the caller adds its numbers and ends it. */
+void json_map_begin(json_out *j, const cli_map *m);
+
+/* What was computed. */
+typedef struct cli_runs {
+  int64_t window, seed, runs, checked;
+  const fv_cost *cost;
+} cli_runs;
+void print_runs(FILE *out, const cli_runs *r);
+/* Members of the object around the maps. */
+void json_runs(json_out *j, const cli_session *s, const cli_runs *r);
+
 typedef struct cli_array {
   const char *name;
   fv_npy type;
@@ -37,5 +58,19 @@ typedef struct cli_array {
 } cli_array;
 /* Adds arrays under the names PREFIX NAME. */
 fv_status npz_arrays(cli_session *s, fv_npz *z, const char *prefix, const cli_array *arrays, size_t n);
+
+/* The arrays of ROME's archives: one site's probabilities, and what they belong to. */
+typedef struct cli_rome {
+  size_t rank;
+  const int64_t *shape; /* of the scores; the first is rows */
+  const double *scores;
+  double low, high;   /* corrupted, clean */
+  const int64_t *ids; /* [rows] token ids; -1: not a token of the question */
+  char *const *tokens;
+  const char *answer, *stack, *site;
+  int64_t window;
+  bool right;
+} cli_rome;
+fv_status npz_rome(cli_session *s, fv_npz *z, const char *prefix, const cli_rome *r);
 
 #endif

@@ -72,49 +72,20 @@ static void print_summary(const patch_run *r) {
     }
     print_best(r, i, heads_of(r, i));
   }
-  fprintf(out, "\n%lld runs, %lld rows computed, %.4g Gflop (run by run: %.1f times as many)\n", (long long)p->runs,
-          (long long)p->cost.rows, p->cost.flops / 1e9, p->cost.full_flops / p->cost.flops);
-  if (p->checked) fprintf(out, "%lld runs recomputed alone: the same bits\n", (long long)p->checked);
+  print_runs(out, &(cli_runs){r->options->window, r->options->seed, p->runs, p->checked, &p->cost});
   if (p->undefined)
     fprintf(out, "%lld runs have no effect: the clean and the corrupted run have the same logit difference\n",
             (long long)p->undefined);
 }
 
-static void json_whole_or_null(json_out *j, const char *key, int64_t value) {
-  if (value >= 0)
-    json_int(j, key, value);
-  else
-    json_text(j, key, NULL);
-}
-
-static void json_piece(json_out *j, const char *key, int32_t id, const char *piece) {
-  if (id < 0) {
-    json_text(j, key, NULL);
-    return;
-  }
-  json_begin(j, key, '{');
-  json_int(j, "id", id);
-  json_text(j, "piece", piece ? piece : "");
-  json_end(j, '}');
-}
-
 static void json_map(json_out *j, const patch_map *m) {
-  json_begin(j, NULL, '{');
-  json_text(j, "corrupt", m->corrupt);
-  json_text(j, "stack", m->stack);
-  json_text(j, "site", m->site);
+  json_map_begin(j, &(cli_map){m->corrupt, m->stack, m->site, m->nrows, m->ncols, m->layers, m->labels});
   json_whole_or_null(j, "head", m->head);
   json_int(j, "draws", m->draws);
   json_num(j, "corrupt_prob", m->corrupt_prob);
   json_num(j, "corrupt_logit_diff", m->corrupt_logit_diff);
-  json_begin(j, "layers", '[');
-  for (int64_t c = 0; c < m->ncols; c++) json_whole_or_null(j, NULL, m->layers[c]);
-  json_end(j, ']');
   json_begin(j, "rows", '[');
   for (int64_t i = 0; i < m->nrows; i++) json_int(j, NULL, m->rows[i]);
-  json_end(j, ']');
-  json_begin(j, "pieces", '[');
-  for (int64_t i = 0; i < m->nrows; i++) json_text(j, NULL, m->labels[i]);
   json_end(j, ']');
   for (int k = 0; k < PATCH_METRICS; k++) json_matrix(j, patch_metrics[k], m->values[k], m->nrows, m->ncols);
   json_end(j, '}');
@@ -137,15 +108,8 @@ static fv_status print_json(const patch_run *r) {
   json_num(&j, "clean_logit_diff", p->clean_logit_diff);
   json_text(&j, "direction", o->noise ? "noise" : "denoise");
   json_text(&j, "heads", o->heads);
-  json_int(&j, "window", o->window);
-  json_int(&j, "seed", o->seed);
-  json_text(&j, "rng", r->s->args->rng);
-  json_int(&j, "runs", p->runs);
-  json_int(&j, "rows", p->cost.rows);
-  json_num(&j, "flops", p->cost.flops);
-  json_int(&j, "checked", p->checked);
+  json_runs(&j, r->s, &(cli_runs){o->window, o->seed, p->runs, p->checked, &p->cost});
   json_int(&j, "undefined", p->undefined);
-  json_text(&j, "engine", fv_model_engine(r->s->model));
   json_begin(&j, "maps", '[');
   for (size_t i = 0; i < r->nmaps; i++) json_map(&j, &r->maps[i]);
   json_end(&j, ']');
@@ -169,13 +133,11 @@ static double *stacked(const patch_run *r, size_t at, size_t n, int metric) {
 static fv_status npz_site(const patch_run *r, fv_npz *z, size_t at, size_t n, const char *prefix) {
   const patch_map *m = &r->maps[at];
   const fv_patch_result *p = &r->result;
-  int64_t shape[3] = {m->nrows, m->ncols, (int64_t)n}, span[2] = {0, m->nrows}, two = 2;
-  double *values[PATCH_METRICS] = {0}, low = m->corrupt_prob, high = p->clean_prob;
+  int64_t shape[3] = {m->nrows, m->ncols, (int64_t)n};
+  double *values[PATCH_METRICS] = {0};
   double low_diff = m->corrupt_logit_diff, high_diff = p->clean_logit_diff;
   int64_t *ids = calloc((size_t)m->nrows + 1, sizeof *ids), *heads = calloc(n + 1, sizeof *heads);
-  const char *question = fv_model_question_stack(r->s->model), *kind_text,
-             *direction = r->options->noise ? "noise" : "denoise";
-  char kind[128];
+  const char *question = fv_model_question_stack(r->s->model), *direction = r->options->noise ? "noise" : "denoise";
   fv_input *in = NULL;
   bool good = ids && heads;
   for (int k = 0; k < PATCH_METRICS; k++) good &= (values[k] = stacked(r, at, n, k)) != NULL;
@@ -187,20 +149,20 @@ static fv_status npz_site(const patch_run *r, fv_npz *z, size_t at, size_t n, co
     ids[i] = info.id;
   }
   for (size_t h = 0; h < n && good; h++) heads[h] = r->maps[at + h].head;
-  snprintf(kind, sizeof kind, "%s.%s", m->stack, m->site);
-  kind_text = kind;
   size_t rank = by_heads(r) ? 3 : 2;
-  const cli_array arrays[] = {{"scores", FV_NPY_F64, rank, shape, values[0]},
-                              {"low_score", FV_NPY_F64, 0, NULL, &low},
-                              {"high_score", FV_NPY_F64, 0, NULL, &high},
-                              {"input_ids", FV_NPY_I64, 1, shape, ids},
-                              {"input_tokens", FV_NPY_TEXT, 1, shape, m->labels},
-                              {"subject_range", FV_NPY_I64, 1, &two, span},
-                              {"answer", FV_NPY_TEXT, 0, NULL, &p->correct},
-                              {"window", FV_NPY_I64, 0, NULL, &r->options->window},
-                              {"correct_prediction", FV_NPY_BOOL, 0, NULL, &p->clean_right},
-                              {"kind", FV_NPY_TEXT, 0, NULL, &kind_text},
-                              {"p_diff", FV_NPY_F64, rank, shape, values[1]},
+  const cli_rome rome = {.rank = rank,
+                         .shape = shape,
+                         .scores = values[0],
+                         .low = m->corrupt_prob,
+                         .high = p->clean_prob,
+                         .ids = ids,
+                         .tokens = m->labels,
+                         .answer = p->correct,
+                         .stack = m->stack,
+                         .site = m->site,
+                         .window = r->options->window,
+                         .right = p->clean_right};
+  const cli_array arrays[] = {{"p_diff", FV_NPY_F64, rank, shape, values[1]},
                               {"logit_diff", FV_NPY_F64, rank, shape, values[2]},
                               {"effect", FV_NPY_F64, rank, shape, values[3]},
                               {"low_logit_diff", FV_NPY_F64, 0, NULL, &low_diff},
@@ -210,6 +172,7 @@ static fv_status npz_site(const patch_run *r, fv_npz *z, size_t at, size_t n, co
                               {"layers", FV_NPY_I64, 1, shape + 1, m->layers},
                               {"heads", FV_NPY_I64, 1, shape + 2, heads}};
   size_t count = sizeof arrays / sizeof *arrays - (by_heads(r) ? 0 : 1);
+  if (!st) st = npz_rome(r->s, z, prefix, &rome);
   if (!st) st = npz_arrays(r->s, z, prefix, arrays, count);
   for (int k = 0; k < PATCH_METRICS; k++) free(values[k]);
   free(ids), free(heads);

@@ -90,9 +90,7 @@ static void print_summary(const trace_run *r) {
               m->high, m->low);
     best_cell(r, m);
   }
-  fprintf(out, "\n%lld runs, %lld rows computed, %.4g Gflop (run by run: %.1f times as many)\n", (long long)t->runs,
-          (long long)t->cost.rows, t->cost.flops / 1e9, t->cost.full_flops / t->cost.flops);
-  if (t->checked) fprintf(out, "%lld runs recomputed alone: the same bits\n", (long long)t->checked);
+  print_runs(out, &(cli_runs){r->options->window, r->options->seed, t->runs, t->checked, &t->cost});
   if (t->flat)
     fprintf(out, "%lld draws have the same clean and corrupted probability; they have no normalised value\n",
             (long long)t->flat);
@@ -100,23 +98,12 @@ static void print_summary(const trace_run *r) {
 }
 
 static void json_map(json_out *j, const trace_run *r, const fv_trace_map *m) {
-  json_begin(j, NULL, '{');
-  json_text(j, "corrupt", corruption(r, m->corrupt));
-  json_text(j, "stack", m->stack);
-  json_text(j, "site", m->site);
-  if (m->draw >= 0)
-    json_int(j, "draw", m->draw);
-  else
-    json_text(j, "draw", NULL);
+  const char *corrupt = corruption(r, m->corrupt);
+  json_map_begin(j, &(cli_map){corrupt, m->stack, m->site, m->rows, m->cols, m->layers, m->labels});
+  json_whole_or_null(j, "draw", m->draw);
   json_int(j, "samples", m->samples);
   json_num(j, "clean_prob", m->high);
   json_num(j, "corrupt_prob", m->low);
-  json_begin(j, "layers", '[');
-  for (int64_t c = 0; c < m->cols; c++) json_int(j, NULL, m->layers[c]);
-  json_end(j, ']');
-  json_begin(j, "pieces", '[');
-  for (int64_t i = 0; i < m->rows; i++) json_text(j, NULL, m->labels[i]);
-  json_end(j, ']');
   json_matrix(j, "prob", m->prob, m->rows, m->cols);
   json_matrix(j, "normalised", m->normalised, m->rows, m->cols);
   json_end(j, '}');
@@ -130,10 +117,7 @@ static fv_status print_json(const trace_run *r) {
   if (st) return st;
   if (!r->s->args->samples) {
     json_question(&j, &r->options->input);
-    json_begin(&j, "answer", '{');
-    json_int(&j, "id", t->answer_id);
-    json_text(&j, "piece", t->answer);
-    json_end(&j, '}');
+    json_piece(&j, "answer", t->answer_id, t->answer);
   } else {
     json_int(&j, "samples", r->traced);
     json_int(&j, "matched", r->matched);
@@ -141,15 +125,8 @@ static fv_status print_json(const trace_run *r) {
     for (size_t i = 0; i < r->samples.nexcluded; i++) json_text(&j, NULL, r->samples.excluded[i]);
     json_end(&j, ']');
   }
-  json_int(&j, "window", r->options->window);
-  json_int(&j, "seed", r->options->seed);
-  json_text(&j, "rng", r->s->args->rng);
-  json_int(&j, "runs", t->runs);
-  json_int(&j, "rows", t->cost.rows);
-  json_num(&j, "flops", t->cost.flops);
-  json_int(&j, "checked", t->checked);
+  json_runs(&j, r->s, &(cli_runs){r->options->window, r->options->seed, t->runs, t->checked, &t->cost});
   json_int(&j, "flat", t->flat);
-  json_text(&j, "engine", fv_model_engine(r->s->model));
   json_begin(&j, "maps", '[');
   for (size_t i = 0; i < t->nmaps; i++) json_map(&j, r, &t->maps[i]);
   json_end(&j, ']');
@@ -163,31 +140,30 @@ static fv_status print_json(const trace_run *r) {
 static fv_status npz_site(const trace_run *r, fv_npz *z, const fv_trace_map *m, const char *prefix) {
   fv_error *err = &r->s->err;
   const fv_trace_result *t = &r->result;
-  int64_t shape[2] = {m->rows, m->cols}, span[2] = {0, m->rows}, two = 2;
+  int64_t shape[2] = {m->rows, m->cols};
   const char *text = fv_model_question_stack(r->s->model);
-  bool question = text && t->nids == m->rows && strcmp(m->stack, text) == 0, correct = true;
-  double low = average(r, m, m->low), high = average(r, m, m->high);
-  char kind[96];
+  bool question = text && t->nids == m->rows && strcmp(m->stack, text) == 0;
   double *scores = calloc((size_t)(m->rows * m->cols) + 1, sizeof *scores);
   int64_t *ids = calloc((size_t)m->rows + 1, sizeof *ids);
   if (!scores || !ids) return free(scores), free(ids), fv_fail(err, FV_ENOMEM, "no memory");
   for (int64_t i = 0; i < m->rows * m->cols; i++) scores[i] = average(r, m, m->prob[i]);
   for (int64_t i = 0; i < m->rows; i++) ids[i] = question ? t->ids[i] : -1;
-  snprintf(kind, sizeof kind, "%s.%s", m->stack, m->site);
-  const char *kind_text = kind;
-  const cli_array arrays[] = {{"scores", FV_NPY_F64, 2, shape, scores},
-                              {"low_score", FV_NPY_F64, 0, NULL, &low},
-                              {"high_score", FV_NPY_F64, 0, NULL, &high},
-                              {"input_ids", FV_NPY_I64, 1, shape, ids},
-                              {"input_tokens", FV_NPY_TEXT, 1, shape, m->labels},
-                              {"subject_range", FV_NPY_I64, 1, &two, span},
-                              {"answer", FV_NPY_TEXT, 0, NULL, &t->answer},
-                              {"window", FV_NPY_I64, 0, NULL, &r->options->window},
-                              {"correct_prediction", FV_NPY_BOOL, 0, NULL, &correct},
-                              {"kind", FV_NPY_TEXT, 0, NULL, &kind_text},
-                              {"normalised", FV_NPY_F64, 2, shape, m->normalised},
+  const cli_rome rome = {.rank = 2,
+                         .shape = shape,
+                         .scores = scores,
+                         .low = average(r, m, m->low),
+                         .high = average(r, m, m->high),
+                         .ids = ids,
+                         .tokens = m->labels,
+                         .answer = t->answer,
+                         .stack = m->stack,
+                         .site = m->site,
+                         .window = r->options->window,
+                         .right = true};
+  const cli_array arrays[] = {{"normalised", FV_NPY_F64, 2, shape, m->normalised},
                               {"layers", FV_NPY_I64, 1, shape + 1, m->layers}};
-  fv_status st = npz_arrays(r->s, z, prefix, arrays, sizeof arrays / sizeof *arrays);
+  fv_status st = npz_rome(r->s, z, prefix, &rome);
+  if (!st) st = npz_arrays(r->s, z, prefix, arrays, sizeof arrays / sizeof *arrays);
   free(scores), free(ids);
   return st;
 }

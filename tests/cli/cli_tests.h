@@ -45,6 +45,20 @@ static inline program_result expect(int status, const char *line) {
   return expect_with(&(program_options){0}, status, line);
 }
 
+/* A command line that must fail: the status, and a part of the message. */
+typedef struct refusal {
+  int status;
+  const char *line, *says;
+} refusal;
+
+static inline void expect_refusals(const refusal *list, size_t n) {
+  for (size_t i = 0; i < n; i++) {
+    program_result r = expect(list[i].status, list[i].line);
+    if (!strstr(r.err, list[i].says)) fail_msg("%s\nexpected \"%s\" in: %s", list[i].line, list[i].says, r.err);
+    program_release(&r);
+  }
+}
+
 /* Runs, expects status 0 and returns standard output as JSON. */
 static inline json_t *expect_json(const char *line) {
   program_result r = expect(0, line);

@@ -4,13 +4,8 @@
 
 #include "cli/cli_tests.h"
 
-typedef struct usage_case {
-  int status;
-  const char *line, *says; /* says: a part of the message */
-} usage_case;
-
 /* 2 is what was typed wrongly, 1 what is wrong with data, addresses and files. */
-static const usage_case cases[] = {
+static const refusal cases[] = {
     {2, "fovea frobnicate", "there is no command \"frobnicate\""},
     {2, "fovea patchwork $M", "no command"},
     {2, "fovea lens $M", "no command"},
@@ -150,11 +145,7 @@ static const usage_case cases[] = {
 
 static void test_statuses(void **state) {
   (void)state;
-  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-    program_result r = expect(cases[i].status, cases[i].line);
-    if (!strstr(r.err, cases[i].says)) fail_msg("%s\nexpected \"%s\" in: %s", cases[i].line, cases[i].says, r.err);
-    program_release(&r);
-  }
+  expect_refusals(cases, sizeof cases / sizeof *cases);
 }
 
 static void test_help(void **state) {

@@ -166,10 +166,7 @@ static void test_files(void **state) {
 
 static void test_refused(void **state) {
   (void)state;
-  static const struct {
-    int status;
-    const char *options, *says;
-  } cases[] = {
+  static const refusal cases[] = {
       {2, "fovea attend $M", "an input is missing"},
       {2, ATTEND "--samples x.csv", "--samples brings"},
       {2, ATTEND "--group g", "belong to --samples"},
@@ -194,11 +191,7 @@ static void test_refused(void **state) {
       {1, "fovea attend $M --image none.png $Q", "none.png"},
       {1, ATTEND "--plot no/such/folder/a.png", "no/such/folder"},
   };
-  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-    program_result r = expect(cases[i].status, cases[i].options);
-    if (!strstr(r.err, cases[i].says)) fail_msg("%s\nsays %s", cases[i].options, r.err);
-    program_release(&r);
-  }
+  expect_refusals(cases, sizeof cases / sizeof *cases);
 }
 
 int main(void) {

@@ -160,10 +160,7 @@ static void test_confirm(void **state) {
 
 static void test_refused(void **state) {
   (void)state;
-  static const struct {
-    int status;
-    const char *line, *says;
-  } cases[] = {
+  static const refusal cases[] = {
       {2, "fovea circuit", "fovea circuit DB"},
       {1, "fovea circuit none.db", "none.db"},
       {1, "fovea circuit $M/config.json", "config.json"},
@@ -184,11 +181,7 @@ static void test_refused(void **state) {
       {2, "fovea circuit own.db --csv own.db", "own.db"},
       {1, "fovea circuit own.db --confirm --images no/such/folder", "no sample can be used"},
   };
-  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-    program_result r = expect(cases[i].status, cases[i].line);
-    if (!strstr(r.err, cases[i].says)) fail_msg("%s\nsays %s", cases[i].line, r.err);
-    program_release(&r);
-  }
+  expect_refusals(cases, sizeof cases / sizeof *cases);
 }
 
 int main(void) {

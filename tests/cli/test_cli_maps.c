@@ -4,6 +4,7 @@
 
 #include "cli/cli_tests.h"
 #include "fovea/store.h"
+#include "support/scratch.h"
 #include "support/vectors.h"
 
 /* Two samples of different groups: 2 layers, 3 rows, values k + layer + row / 4; and a sweep of heads in another file.
@@ -47,12 +48,7 @@ static int setup(void **state) {
 
 static int teardown(void **state) {
   (void)state;
-  static const char *const suffixes[] = {"", "-wal", "-shm", "-lock"};
-  for (int i = 0; i < 4; i++) {
-    char name[64];
-    snprintf(name, sizeof name, "maps.db%s", suffixes[i]), unlink(name);
-    snprintf(name, sizeof name, "heads.db%s", suffixes[i]), unlink(name);
-  }
+  database_remove("maps.db"), database_remove("heads.db");
   return 0;
 }
 
@@ -90,10 +86,7 @@ static void test_outputs(void **state) {
 
 static void test_refused(void **state) {
   (void)state;
-  static const struct {
-    int status;
-    const char *line, *says;
-  } cases[] = {
+  static const refusal cases[] = {
       {2, "fovea maps", "fovea maps DB"},
       {1, "fovea maps none.db", "none.db"},
       {1, "fovea maps heads.db", "fovea circuit"},
@@ -106,11 +99,7 @@ static void test_refused(void **state) {
       {2, "fovea maps maps.db --json --csv -", "standard output"},
       {2, "fovea maps maps.db --csv maps.db", "maps.db"},
   };
-  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-    program_result r = expect(cases[i].status, cases[i].line);
-    if (!strstr(r.err, cases[i].says)) fail_msg("%s\nsays %s", cases[i].line, r.err);
-    program_release(&r);
-  }
+  expect_refusals(cases, sizeof cases / sizeof *cases);
 }
 
 int main(void) {

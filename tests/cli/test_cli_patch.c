@@ -330,10 +330,7 @@ static void test_families(void **state) {
 
 static void test_statuses(void **state) {
   (void)state;
-  static const struct {
-    int status;
-    const char *line, *says;
-  } cases[] = {
+  static const refusal cases[] = {
       {2, "fovea patch $M $I $Q", "--corrupt-image"},
       {2, "fovea patch $M $Q --corrupt gray", "--image"},
       {2, "fovea patch $M $I --corrupt gray", "--question"},
@@ -367,11 +364,7 @@ static void test_statuses(void **state) {
       {2, PATCH "--csv a.csv --npz a.csv", "share a file"},
       {2, PATCH "--csv $V/image1.png", "cannot be a file that the run reads"},
   };
-  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-    program_result r = expect(cases[i].status, cases[i].line);
-    if (!strstr(r.err, cases[i].says)) fail_msg("%s\nexpected \"%s\" in: %s", cases[i].line, cases[i].says, r.err);
-    program_release(&r);
-  }
+  expect_refusals(cases, sizeof cases / sizeof *cases);
 }
 
 /* Questions of different lengths, filled up. */

@@ -322,6 +322,12 @@ static void test_row_names(void **state) {
   assert_string_equal(json_string_value(json_array_get(names, 0)), "cls");
   assert_string_equal(json_string_value(json_array_get(names, 9)), "image[1,3]");
   json_decref(j);
+  /* A site without layers has one column, of none. */
+  j = expect_json("fovea trace $M $I $Q --draws 1 --json --restore vision.final");
+  const json_t *layers = json_object_get(average_of(j, "vision"), "layers");
+  assert_int_equal(json_array_size(layers), 1);
+  assert_true(json_is_null(json_array_get(layers, 0)));
+  json_decref(j);
   sheet t = trace("$I $Q --draws 1 --restore text_encoder.0.cross.k");
   assert_int_equal(t.count, 26); /* keys are the picture's rows */
   assert_string_equal(text_at(&t, 5, "piece"), "");

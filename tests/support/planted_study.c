@@ -13,6 +13,7 @@
 
 #include "fovea/patch.h"
 #include "fovea/store.h"
+#include "support/scratch.h"
 #include "support/vectors.h"
 
 enum { MOST_ROWS = 16 };
@@ -97,8 +98,7 @@ void planted_study_new(const tiny_blip *b, const char *db, int samples, bool shu
 }
 
 void planted_study_remove(const char *db, int samples) {
-  static const char *const suffixes[] = {"", "-wal", "-shm", "-lock"};
-  char name[512];
+  char name[32];
   for (int k = 0; k < samples; k++) picture_name(k, name), unlink(name);
-  for (int i = 0; i < 4; i++) snprintf(name, sizeof name, "%s%s", db, suffixes[i]), unlink(name);
+  database_remove(db);
 }

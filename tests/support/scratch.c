@@ -1,6 +1,7 @@
 #include "support/scratch.h"
 
 #include <stdio.h>
+#include <unistd.h>
 
 char *folder;
 
@@ -23,4 +24,13 @@ char *in_folder(const char *name) {
   char *path = paths[next++ % 8];
   snprintf(path, sizeof paths[0], "%s/%s", folder, name);
   return path;
+}
+
+void database_remove(const char *path) {
+  static const char *const suffixes[] = {"", "-wal", "-shm", "-lock"};
+  for (int i = 0; i < 4; i++) {
+    char name[1024];
+    snprintf(name, sizeof name, "%s%s", path, suffixes[i]);
+    unlink(name);
+  }
 }

@@ -10,4 +10,7 @@ int folder_teardown(void **state);
 /* The path of a file in it; valid until the eighth call after. */
 char *in_folder(const char *name);
 
+/* Removes a database, and what SQLite and the store keep beside it. */
+void database_remove(const char *path);
+
 #endif
