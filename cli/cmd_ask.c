@@ -4,21 +4,19 @@
 
 #include "cli.h"
 
-/* The answer on the terminal while it is generated: what two texts in a row, one token apart, have in common, without
- * characters whose bytes have not all come. */
+/* The answer on the terminal while it is generated. */
 typedef struct live {
   cli_progress *progress;
   const fv_input *input;
   bool terminal;
   char *before;   /* the text one token ago */
-  size_t printed; /* bytes of it */
+  char *shown;    /* a text of which the first `printed` bytes are on the terminal */
+  size_t printed; /* 0: nothing is */
 } live;
 
-/* Where the whole characters end: the decoder writes U+FFFD for bytes that are no character yet. */
-static size_t whole_characters(const char *text, size_t n) {
-  while (n >= 3 && memcmp(text + n - 3, "\xEF\xBF\xBD", 3) == 0) n -= 3;
-  while (n > 0 && ((unsigned char)text[n] & 0xC0) == 0x80) n--;
-  return n;
+/* Whether what is on the terminal is how this text begins. */
+static bool continues(const live *l, const char *text) {
+  return l->printed == 0 || strncmp(text, l->shown, l->printed) == 0;
 }
 
 static fv_status follow(void *user, int run, const int32_t *ids, int64_t count, fv_error *err) {
@@ -29,24 +27,24 @@ static fv_status follow(void *user, int run, const int32_t *ids, int64_t count, 
   if (!l->terminal) return FV_OK;
   fv_status st = fv_input_answer_text(l->input, ids, (size_t)count, &text, err);
   if (st) return st;
-  size_t same = 0;
-  while (l->before && text[same] && text[same] == l->before[same]) same++;
-  same = whole_characters(text, same);
-  if (same > l->printed) {
+  size_t settled = fv_answer_settled(l->before, text);
+  if (settled > l->printed && continues(l, text)) {
     progress_stop(l->progress);
-    fwrite(text + l->printed, 1, same - l->printed, stdout);
+    fwrite(text + l->printed, 1, settled - l->printed, stdout);
     fflush(stdout);
-    l->printed = same;
+    free(l->shown);
+    l->shown = l->before;
+    l->printed = settled;
+  } else {
+    free(l->before);
   }
-  free(l->before);
   l->before = text;
   return FV_OK;
 }
 
 /* What of the answer has not been printed; all of it where the end changed what came before. */
 static const char *rest_of_answer(const live *l, const fv_answer *a) {
-  if (l->printed == 0) return a->text;
-  if (strncmp(a->text, l->before, l->printed) == 0) return a->text + l->printed;
+  if (continues(l, a->text)) return a->text + l->printed;
   fputc('\n', stdout);
   return a->text;
 }
@@ -73,7 +71,7 @@ static fv_status answer(cli_session *s, const fv_input *in) {
     return st;
   }
   cli_progress p;
-  live l = {&p, in, !s->args->json && isatty(STDOUT_FILENO), NULL, 0};
+  live l = {&p, in, !s->args->json && isatty(STDOUT_FILENO), NULL, NULL, 0};
   if (!st) {
     fv_wave_follow(w, follow, &l);
     st = fv_answers(w, &run, 1, s->args->top, s->args->generate, progress_start(&p, "of the run", 1.0), &a, &s->err);
@@ -94,7 +92,7 @@ static fv_status answer(cli_session *s, const fv_input *in) {
     if (checked) fprintf(s->out, "\nrecomputed alone: the same bits\n");
   }
   if (st && l.printed) putchar('\n'), fflush(stdout); /* the error comes on a line of its own */
-  free(l.before);
+  free(l.before), free(l.shown);
   fv_answer_release(&a);
   fv_wave_free(w);
   return st;

@@ -30,6 +30,13 @@ void fv_answer_release(fv_answer *a);
 fv_status fv_answers(fv_wave *wave, const int *runs, int64_t nruns, int64_t top, int64_t max_new,
                      const fv_progress *progress, fv_answer *out, fv_error *err);
 
+/* How many bytes of a growing answer may be shown: what `now`, the text of all ids so far, has in common with `before`,
+ * the text of one id fewer, up to the last whole character. A decoder writes U+FFFD for bytes that are no character
+ * yet, so one at the end is held back. before NULL: 0. Text that was shown can still change where a tokenizer's
+ * clean-up joins words ("do n't"); compare before adding to it. For fv_wave_follow. Checked by:
+ * tests/experiment/test_answer_text.c */
+size_t fv_answer_settled(const char *before, const char *now);
+
 /* Numbers of one position.
  *   prob  softmax(logits)[id]        rank  how many logits are larger (0 = the answer)
  *   kl    KL(clean || this), nats    (NaN without `clean`)                                   */

@@ -132,7 +132,8 @@ fv_status fv_wave_generate(fv_wave *wave, const int *runs, int64_t nruns, int64_
                            fv_error *err);
 void fv_generation_release(fv_generation *g);
 /* While fv_wave_generate, or fv_answers, works on this wave: called for every new id of a run, with all of its ids so
- * far. A status other than FV_OK ends the generation with it. fn NULL: nobody is told. */
+ * far; fv_answer_settled says what of their text can be shown. A status other than FV_OK ends the generation with it.
+ * fn NULL: nobody is told. */
 typedef fv_status (*fv_token_fn)(void *user, int run, const int32_t *ids, int64_t count, fv_error *err);
 void fv_wave_follow(fv_wave *wave, fv_token_fn fn, void *user);
 

@@ -13,6 +13,14 @@ void fv_answer_release(fv_answer *a) {
   *a = (fv_answer){0};
 }
 
+size_t fv_answer_settled(const char *before, const char *now) {
+  size_t n = 0;
+  while (before && now[n] && now[n] == before[n]) n++;
+  while (n > 0 && ((unsigned char)now[n] & 0xC0) == 0x80) n--;
+  while (n >= 3 && memcmp(now + n - 3, "\xEF\xBF\xBD", 3) == 0) n -= 3;
+  return n;
+}
+
 void fv_probabilities(const float *logits, int64_t V, double *out) { fv_softmax_f64(V, logits, out); }
 
 /* Without a value for every id, the ranks and sums below mean what fv_softmax_f64 says they mean. */

@@ -11,8 +11,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -100,18 +102,44 @@ static void child(const program_options *o, char *words[], const int fds[3]) {
     signal(SIGXFSZ, SIG_IGN);
     setrlimit(RLIMIT_FSIZE, &limit);
   }
+  if (o->interrupt_write && ptrace(PTRACE_TRACEME, 0, NULL, NULL) != 0) _exit(PROGRAM_UNTRACED);
   snprintf(path, sizeof path, "%s/%s", FV_BINARY_DIR, words[0]);
   execv(path, words);
   _exit(127);
 }
 
+/* Interrupts a traced program at its Nth write and lets it go. It stands still meanwhile, so that the interrupt comes
+ * before anything that it does after the write. False when it ended before. */
+static bool interrupt_at_write(pid_t pid, int n, int *status) {
+  for (;;) {
+    struct __ptrace_syscall_info call = {0};
+    if (waitpid(pid, status, 0) != pid) fail_msg("waitpid: %s", strerror(errno));
+    if (!WIFSTOPPED(*status)) return false;
+    int signal_number = WSTOPSIG(*status);
+    if (signal_number == (SIGTRAP | 0x80)) {
+      signal_number = 0;
+      ptrace(PTRACE_GET_SYSCALL_INFO, pid, (void *)sizeof call, &call);
+      if (call.op == PTRACE_SYSCALL_INFO_ENTRY && call.entry.nr == SYS_write && call.entry.args[0] == STDOUT_FILENO)
+        n--;
+      if (call.op == PTRACE_SYSCALL_INFO_EXIT && n == 0) return ptrace(PTRACE_DETACH, pid, NULL, (void *)SIGINT) == 0;
+    } else if (signal_number == SIGTRAP) { /* a program was started; from here on calls can be told from signals */
+      signal_number = 0;
+      ptrace(PTRACE_SETOPTIONS, pid, NULL, (void *)PTRACE_O_TRACESYSGOOD);
+    }
+    ptrace(PTRACE_SYSCALL, pid, NULL, (void *)(intptr_t)signal_number);
+  }
+}
+
+static int exit_status(int status) { return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status); }
+
 /* Waits; interrupts and kills when it is time. */
 static int wait_for(pid_t pid, const program_options *o, double started) {
   bool interrupted = false;
+  int status;
+  if (o->interrupt_write && !interrupt_at_write(pid, o->interrupt_write, &status)) return exit_status(status);
   for (;;) {
-    int status;
     pid_t got = waitpid(pid, &status, WNOHANG);
-    if (got == pid) return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    if (got == pid) return exit_status(status);
     if (got < 0) fail_msg("waitpid: %s", strerror(errno));
     double wall = seconds_now() - started;
     if (o->interrupt_after && !interrupted && wall * 1000.0 > o->interrupt_after) kill(pid, SIGINT), interrupted = true;

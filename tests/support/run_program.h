@@ -20,6 +20,9 @@ typedef struct program_variable {
   const char *name, *value; /* a list ends with a NULL name */
 } program_variable;
 
+/* interrupt_write asks for tracing, which this machine does not allow. */
+enum { PROGRAM_UNTRACED = 125 };
+
 typedef struct program_options {
   const char *folder;  /* to run in; NULL: the current one */
   const char *input;   /* standard input */
@@ -27,12 +30,13 @@ typedef struct program_options {
   const char *models;  /* $FOVEA_MODELS */
   bool closed_pipe;    /* standard output is a pipe that nobody reads */
   int interrupt_after; /* milliseconds until SIGINT; 0: never */
+  int interrupt_write; /* SIGINT when it returns from its Nth write to standard output, whatever the time; 0: never */
   int seconds;         /* limit; 0: 120 */
   long file_bytes;     /* largest file that may be written (RLIMIT_FSIZE); 0: any */
 } program_options;
 
 typedef struct program_result {
-  int status; /* exit status; 128 + N when signal N ended it */
+  int status; /* exit status; 128 + N when signal N ended it; PROGRAM_UNTRACED */
   char *out, *err;
   size_t nout, nerr;
   double wall; /* seconds */
