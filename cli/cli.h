@@ -143,6 +143,8 @@ typedef struct cli_output cli_output;
 fv_status output_stage(cli_session *s, const char *option, const char *path, const char **staged);
 /* The same for a folder, which must be new or empty; the run puts files into it. */
 fv_status output_stage_folder(cli_session *s, const char *option, const char *path, const char **staged);
+/* A file that the run keeps what is finished in: it stays after a failure, and goes when the outputs are there. */
+fv_status output_partial(cli_session *s, const char *path);
 /* Refuses when an output is this file. */
 fv_status output_check_input(cli_session *s, const char *input);
 fv_status outputs_publish(cli_session *s);

@@ -1,4 +1,5 @@
 /* fovea data: samples for studies, from data sets as they come. */
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -85,9 +86,12 @@ static fv_status open_model(cli_session *s) {
 
 static fv_status evaluate(cli_session *s, fv_pairs *pairs) {
   const cli_args *a = s->args;
-  fv_status st = fv_pairs_load(a->samples, pairs, &s->err);
+  char partial[PATH_MAX];
+  snprintf(partial, sizeof partial, "%s.partial", a->out);
+  fv_status st = output_partial(s, partial);
+  if (!st) st = fv_pairs_load(a->samples, pairs, &s->err);
   if (st) return st;
-  fv_evaluate_options o = {.memory = a->memory, .max_new = a->generate, .corrupted = a->corrupted};
+  fv_evaluate_options o = {.memory = a->memory, .max_new = a->generate, .corrupted = a->corrupted, .partial = partial};
   cli_progress p;
   session_input_options(s, &o.input);
   st = fv_data_evaluate(s->model, &o, pairs, progress_start(&p, "samples", (double)pairs->count), &s->err);

@@ -15,7 +15,7 @@
 
 struct cli_output {
   char *path, *staged;
-  bool folder;
+  bool folder, partial;
 };
 
 /* The folder of a path, "." when it has none. */
@@ -190,6 +190,13 @@ fv_status output_stage_folder(cli_session *s, const char *option, const char *pa
   return FV_OK;
 }
 
+fv_status output_partial(cli_session *s, const char *path) {
+  cli_output *o;
+  fv_status st = claim(s, path, &o);
+  if (!st) o->partial = true;
+  return st;
+}
+
 fv_status outputs_publish(cli_session *s) {
   for (size_t i = 0; i < s->noutputs; i++) {
     cli_output *o = &s->outputs[i];
@@ -198,6 +205,8 @@ fv_status outputs_publish(cli_session *s) {
       return fv_fail(&s->err, FV_EIO, "%s: cannot write: %s", o->path, strerror(errno));
     free(o->staged), o->staged = NULL;
   }
+  for (size_t i = 0; i < s->noutputs; i++)
+    if (s->outputs[i].partial) unlink(s->outputs[i].path);
   return FV_OK;
 }
 

@@ -99,10 +99,13 @@ typedef struct fv_evaluate_options {
   int64_t max_new;        /* generated tokens; 0: the family's limit */
   int64_t batch;          /* samples per wave; 0: 8 */
   bool corrupted;         /* the corrupted picture and text instead: column generated_corrupt */
+  const char *partial;    /* a file that keeps finished answers, so that the same call goes on after a kill; made with
+                             the first of them, and the caller's to remove when the table is saved. NULL: none */
 } fv_evaluate_options;
 
 /* Greedy answers to all samples, in the further column "generated". Samples whose picture or text is missing or cannot
- * be read are excluded. The answers do not depend on the batch. */
+ * be read are excluded. The answers do not depend on the batch. FV_ECANCELLED: stopped by `progress`; FV_EMISMATCH: the
+ * partial file is of another model, other samples or options. */
 fv_status fv_data_evaluate(const fv_model *model, const fv_evaluate_options *options, fv_pairs *pairs,
                            const fv_progress *progress, fv_error *err);
 

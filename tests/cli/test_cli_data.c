@@ -1,4 +1,6 @@
 /* fovea data: from a folder to a table, to the model's answers, to a selection. */
+#include <unistd.h>
+
 #include "cli/cli_tests.h"
 #include "support/scratch.h"
 
@@ -125,6 +127,45 @@ static void test_evaluate(void **state) {
   free(text);
 }
 
+/* Interrupted somewhere and run again, an evaluation writes the same table, and nothing else remains. */
+static void test_evaluate_goes_on(void **state) {
+  (void)state;
+  enum { SAMPLES = 400 };
+  char *text = malloc(SAMPLES * 64), *at = text + sprintf(text, "image,question\n");
+  int stopped = 0;
+  for (int i = 0; i < SAMPLES; i++) at += sprintf(at, "a.png,what color is the shirt %d?\n", i);
+  copy_picture("a.png");
+  write_file("t.csv", text, (size_t)(at - text));
+  free(text);
+  program_result r = run(0, "fovea data evaluate $M --samples t.csv --out whole.csv --generate 8");
+  double wall = r.wall;
+  program_release(&r);
+  char *whole = read_file("whole.csv");
+  for (int i = 1; i <= 5; i++) {
+    program_options o = {.folder = folder, .interrupt_after = (int)(1000.0 * wall * i / 6) + 1};
+    program_run(&o, &r, "fovea data evaluate $M --samples t.csv --out e.csv --generate 8", vars);
+    if (r.status == 1 && access(in_folder("e.csv.partial"), F_OK) == 0) {
+      stopped++;
+      assert_non_null(strstr(r.err, "of 400 samples are done; run the same again to go on"));
+      assert_int_equal(access(in_folder("e.csv"), F_OK), -1);
+      if (stopped == 1)
+        says(1, "fovea data evaluate $M --samples t.csv --out e.csv --generate 9",
+             "e.csv.partial: holds what an interrup");
+    }
+    program_release(&r);
+    r = run(0, "fovea data evaluate $M --samples t.csv --out e.csv --generate 8");
+    program_release(&r);
+    text = read_file("e.csv");
+    assert_string_equal(text, whole);
+    free(text);
+    unlink(in_folder("e.csv")), unlink(in_folder("e.excluded.csv"));
+    assert_int_equal(folder_count(folder), 4); /* the table, the picture, whole.csv and its exclusions */
+  }
+  assert_true(stopped >= 2);
+  says(2, "fovea data evaluate $M --samples t.csv --out e.csv --excluded e.csv.partial", "two outputs cannot share");
+  free(whole);
+}
+
 static void test_refused(void **state) {
   (void)state;
   copy_picture("a.png");
@@ -156,6 +197,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(test_pipeline, folder_setup, folder_teardown),
       cmocka_unit_test_setup_teardown(test_evaluate, folder_setup, folder_teardown),
+      cmocka_unit_test_setup_teardown(test_evaluate_goes_on, folder_setup, folder_teardown),
       cmocka_unit_test_setup_teardown(test_refused, folder_setup, folder_teardown),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
