@@ -8,6 +8,7 @@
 
 static const char *metric_name(const cli_args *a) { return a->metric ? a->metric : "logit_diff"; }
 static const char *rows_name(const cli_args *a) { return a->rows ? a->rows : "max"; }
+static const char *ablation_name(const cli_args *a) { return a->ablation ? a->ablation : "mean"; }
 
 /* The metric in words. */
 static const char *metric_text(const circuit_run *r) {
@@ -93,7 +94,9 @@ static fv_status print_study(const circuit_run *r, const circuit_study *one, boo
   fprintf(out, "%s: %s %s, sweep %s, %lld sample%s", one->name, one->heads.stack, one->heads.site, one->heads.sweep,
           (long long)c->samples, c->samples == 1 ? "" : "s");
   if (one->heads.dropped)
-    fprintf(out, "; %lld without the row %s left out", (long long)one->heads.dropped, rows_name(a));
+    fprintf(out, "; %lld without %s%s left out", (long long)one->heads.dropped,
+            strcmp(rows_name(a), "answer") == 0 ? "the answer's row" : "the row ",
+            strcmp(rows_name(a), "answer") == 0 ? "" : rows_name(a));
   if (c->excluded) fprintf(out, "; %lld missing values", (long long)c->excluded);
   fprintf(out, "\n%s, rows: %s\n", metric_text(r), rows_name(a));
   fprintf(out, "threshold %.4f = mean %.4f + %g sd of %.4f\n", c->threshold, c->mean, a->threshold, c->sd);
@@ -131,7 +134,7 @@ static void print_share(FILE *out, const char *what, const fv_share *v) {
 static void print_confirmed(const circuit_run *r) {
   const fv_heads_confirmed *c = &r->confirmed;
   FILE *out = r->s->out;
-  fprintf(out, "\nright answers of %lld samples, %s ablation", (long long)c->samples, r->s->args->ablation);
+  fprintf(out, "\nright answers of %lld samples, %s ablation", (long long)c->samples, ablation_name(r->s->args));
   if (c->excluded) fprintf(out, " (%lld excluded, the first: %s)", (long long)c->excluded, c->first_excluded);
   fputc('\n', out);
   char random[64];
@@ -210,7 +213,7 @@ static void json_share(json_out *j, const char *key, const fv_share *v) {
 static void json_confirmed(json_out *j, const circuit_run *r) {
   const fv_heads_confirmed *c = &r->confirmed;
   json_begin(j, "confirm", '{');
-  json_text(j, "ablation", r->s->args->ablation);
+  json_text(j, "ablation", ablation_name(r->s->args));
   json_int(j, "samples", c->samples);
   json_int(j, "excluded", c->excluded);
   json_share(j, "clean", &c->clean);

@@ -12,8 +12,10 @@ static fv_status check_options(cli_session *s) {
   if (a->by_group && a->group) return fv_fail(&s->err, FV_EUSAGE, "--by-group and --group exclude each other");
   if (a->confirm && (a->operands.count > 1 || a->by_group))
     return fv_fail(&s->err, FV_EUSAGE, "--confirm takes one database, and one group at most: --group NAME");
-  if (!a->confirm && (a->model_folder || a->same_layers))
-    return fv_fail(&s->err, FV_EUSAGE, "--model and --same-layers belong to --confirm");
+  if (!a->confirm && (a->model_folder || a->ablation || a->random || a->same_layers || a->images))
+    return fv_fail(&s->err, FV_EUSAGE, "--model, --ablation, --random, --same-layers and --images belong to --confirm");
+  if ((a->row_offset || a->substring) && (!a->rows || strcmp(a->rows, "answer") != 0))
+    return fv_fail(&s->err, FV_EUSAGE, "--row-offset and --substring-match belong to --rows answer");
   if (!(a->fdr > 0.0 && a->fdr <= 1.0))
     return fv_fail(&s->err, FV_EUSAGE, "--fdr %g: expected above 0, up to 1", a->fdr);
   if (a->seed < 0 || a->seed > UINT32_MAX)
@@ -131,7 +133,8 @@ static fv_status confirm_with(circuit_run *r, fv_store *store, const int64_t *he
   cli_progress p;
   fv_heads_confirm_defaults(&o);
   o.stack = one->heads.stack, o.site = one->heads.site, o.sweep = one->heads.sweep, o.heads = heads, o.n = n;
-  o.zero = strcmp(a->ablation, "zero") == 0, o.random = a->random, o.same_layers = a->same_layers;
+  o.zero = a->ablation && strcmp(a->ablation, "zero") == 0, o.same_layers = a->same_layers;
+  if (a->random) o.random = a->random;
   o.group = a->group, o.images = a->images, o.seed = a->seed, o.memory = a->memory;
   fv_status st = fv_heads_confirm(r->s->model, store, &o, progress_start(&p, "samples", (double)one->circuit.samples),
                                   &r->confirmed, &r->s->err);

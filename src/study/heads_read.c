@@ -24,7 +24,7 @@ typedef struct reader {
   double *sum;    /* [layers, heads, rows] of the sample that is being read */
   int64_t *count;
   int64_t sample, target; /* its id, and the row that counts: -1, none */
-  bool any;               /* it has a value there */
+  bool any;               /* it has runs there */
   size_t room, names_room, groups_room;
 } reader;
 
@@ -239,9 +239,11 @@ static fv_status take_cell(reader *r, sqlite3_stmt *s, fv_error *err) {
   }
   double v = value_of(r, s);
   int64_t at = r->kind == ROW_MAX ? row < 0 ? 0 : row : 0;
-  if (st || !isfinite(v) || (r->kind != ROW_MAX && row != r->target)) return st;
+  if (st || (r->kind != ROW_MAX && row != r->target)) return st;
+  r->any = true;
+  if (!isfinite(v)) return FV_OK;
   at += (fv_store_whole(s, LAYER) * r->out->heads + fv_store_whole(s, HEAD)) * r->rows;
-  r->sum[at] += v, r->count[at]++, r->any = true;
+  r->sum[at] += v, r->count[at]++;
   return FV_OK;
 }
 
@@ -260,6 +262,24 @@ static fv_status read_cells(reader *r, fv_error *err) {
   return st;
 }
 
+/* Why no sample is left. */
+static fv_status nothing_left(const reader *r, fv_error *err) {
+  const fv_heads_query *q = r->query;
+  const char *path = fv_store_path(r->store);
+  if (r->out->dropped == 0)
+    return fv_fail(err, FV_ENOTFOUND, "%s: sweep %s has no sample%s%s with runs of single heads", path, r->out->sweep,
+                   q->group ? " of the group " : "", q->group ? q->group : "");
+  if (r->kind == ROW_ANSWER)
+    return fv_fail(err, FV_ENOTFOUND,
+                   "%s: sweep %s: none of the %" PRId64
+                   " samples has its correct answer at a row of its text that was "
+                   "patched; choose other rows, such as max",
+                   path, r->out->sweep, r->out->dropped);
+  return fv_fail(err, FV_ENOTFOUND,
+                 "%s: sweep %s: none of the %" PRId64 " samples has the row %s, or it was not patched", path,
+                 r->out->sweep, r->out->dropped, q->rows);
+}
+
 fv_status fv_heads_read(const fv_store *store, const fv_heads_query *query, fv_heads *out, fv_error *err) {
   reader r = {.store = store, .query = query, .out = out};
   *out = (fv_heads){0};
@@ -272,11 +292,7 @@ fv_status fv_heads_read(const fv_store *store, const fv_heads_query *query, fv_h
   if (!st) st = check_stack(&r, err);
   if (!st) st = measure(&r, err);
   if (!st) st = read_cells(&r, err);
-  if (!st && out->samples == 0)
-    st = fv_fail(err, FV_ENOTFOUND, "%s: sweep %s has no sample%s%s%s%s with a number for its heads",
-                 fv_store_path(store), out->sweep, query->group ? " of the group " : "",
-                 query->group ? query->group : "", out->dropped ? " with the row " : "",
-                 out->dropped ? query->rows : "");
+  if (!st && out->samples == 0) st = nothing_left(&r, err);
   free(r.sum), free(r.count);
   if (st) fv_heads_release(out);
   return st;

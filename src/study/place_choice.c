@@ -77,7 +77,7 @@ fv_status fv_place_choose(const fv_store *store, const char *sweep, const char *
     st = fv_fail(err, FV_ENOTFOUND, "%s: no sweep %s heads is%s%s%s%s; there are: %s", path, heads ? "with" : "without",
                  sweep ? " named " : "", sweep ? sweep : "", site ? " at " : "", site ? site : "", all);
   if (!st && matches > 1)
-    st = fv_fail(err, FV_EUSAGE, "%s: several sweeps or sites have %s; name one of: %s", path,
+    st = fv_fail(err, FV_EUSAGE, "%s: several sweeps or sites have %s; name a sweep and a site: %s", path,
                  heads ? "heads" : "layers and rows", found);
   free(found), free(all);
   if (st) release(out);

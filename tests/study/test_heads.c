@@ -145,6 +145,26 @@ static void test_numbers(void **state) {
   assert_int_equal(x.samples, 2);
   assert_string_equal(x.names[1], "s2");
   fv_heads_release(&h), fv_heads_release(&x);
+  /* A sample without any number is one of missing values, which an average may count as 0. */
+  OK(fv_store_exec(store,
+                   "UPDATE cells SET effect = NULL WHERE base_id IN (SELECT id FROM bases WHERE sample_id ="
+                   " (SELECT id FROM samples WHERE name = 's1'))",
+                   ERR));
+  OK(fv_heads_read(store, &q, &h, ERR));
+  assert_int_equal(h.samples, SAMPLES);
+  assert_int_equal(h.dropped, 0);
+  for (int i = 0; i < LAYERS * HEADS; i++) near(h.values[LAYERS * HEADS + i], NAN);
+  fv_circuit_options o;
+  fv_circuit c;
+  fv_circuit_defaults(&o);
+  for (int zero = 0; zero < 2; zero++) {
+    o.nan_zero = zero;
+    OK(fv_circuit_find(h.values, h.samples, h.layers, h.heads, &o, &c, ERR));
+    near(c.list[0].importance, zero ? 2 * 0.25 / 3 : 0.25);
+    assert_int_equal(c.list[0].samples, zero ? 3 : 2);
+    fv_circuit_release(&c);
+  }
+  fv_heads_release(&h);
   q.metric = FV_HEADS_P_DIFF;
   OK(fv_heads_read(store, &q, &h, ERR));
   near(h.values[1], -0.25);
