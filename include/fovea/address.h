@@ -38,11 +38,14 @@ typedef struct fv_selection {
   int64_t width; /* floats selected in one row */
 } fv_selection;
 
+/* Frees the arrays and empties the struct; harmless on an empty one. The struct itself is the caller's. */
 void fv_selection_release(fv_selection *s);
 /* The largest selected row. */
 int64_t fv_selection_last_row(const fv_selection *s);
 
-/* All selections that an address means, in plan order: one per layer. Release each, then free(*out). */
+/* All selections that an address means, in plan order: one per layer. Release each, then free(*out).
+ * FV_EUSAGE: not an address; FV_ENOTFOUND: nothing of that name, layer, head, row or feature, or a stack that this
+ * input gives no rows; FV_ENOMEM. */
 fv_status fv_address_resolve(const fv_model *model, const fv_input *input, const char *address, fv_selection **out,
                              size_t *count, fv_error *err);
 /* The canonical form of an address as it was typed, selectors kept. *tool names the tool whose name it was

@@ -23,10 +23,13 @@ typedef struct fv_answer {
   int64_t ntop;
 } fv_answer;
 
+/* Frees what it holds and empties it; harmless on an empty one. */
 void fv_answer_release(fv_answer *a);
 
 /* Computes the wave (which must have been made with options.generate and not computed yet) and fills one answer per
- * run. top: entries wanted, at least 1; max_new 0: the family's limit. */
+ * run. runs [nruns] are numbers of runs, out [nruns] their answers, to be released. top: entries wanted, at least 1;
+ * max_new 0: the family's limit. After an error nothing needs releasing.
+ * Errors: FV_EUSAGE (top, no such run, a wave without `generate`), those of fv_wave_compute. */
 fv_status fv_answers(fv_wave *wave, const int *runs, int64_t nruns, int64_t top, int64_t max_new,
                      const fv_progress *progress, fv_answer *out, fv_error *err);
 

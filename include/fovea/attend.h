@@ -39,6 +39,7 @@ typedef struct fv_attend_options {
   size_t memory; /* bytes for activations, 0: no limit */
 } fv_attend_options;
 
+/* All heads, the site, rows and keys that suit the model; no picture and no text yet. */
 void fv_attend_defaults(fv_attend_options *options);
 
 typedef struct fv_attend_head {

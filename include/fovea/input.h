@@ -37,16 +37,21 @@ typedef struct fv_input_options {
   const fv_pictures *pictures; /* decoded ahead; NULL: none. Decides about time only */
 } fv_input_options;
 
+/* No picture, no text, no change to either; resizing as Pillow 13 does. */
 void fv_input_defaults(fv_input_options *options);
+/* Reads and preprocesses the pictures and tokenizes the text. What neither a picture nor a text is given for has no
+ * rows. FV_EUSAGE: options that exclude each other, or that this model does not take; FV_ENOTFOUND, FV_EIO: a file;
+ * FV_EFORMAT: one that is not a whole picture, a text that is empty or not UTF-8; FV_EUNSUPPORTED: a kind of picture
+ * that is not decoded; FV_ESHAPE: more tokens than the model has positions; FV_ENOMEM. */
 fv_status fv_input_new(const fv_model *model, const fv_input_options *options, fv_input **out, fv_error *err);
-void fv_input_free(fv_input *input);
+void fv_input_free(fv_input *input); /* NULL is harmless */
 
 /* Pictures decoded and resized ahead, so that inputs made from the same files with the same options need not. Counted:
  * what was added twice is there until it was dropped twice. Of the options only those of the picture count, without the
  * mask. The pictures belong to their model. Threads: any may add, drop and make inputs at the same time; an input that
  * is being made from a picture needs it until fv_input_new returns. */
 fv_status fv_pictures_new(const fv_model *model, fv_pictures **out, fv_error *err);
-void fv_pictures_free(fv_pictures *pictures);
+void fv_pictures_free(fv_pictures *pictures); /* NULL is harmless */
 fv_status fv_pictures_add(fv_pictures *pictures, const fv_input_options *options, fv_error *err);
 void fv_pictures_drop(fv_pictures *pictures, const fv_input_options *options);
 /* SHA-256 of a picture's file; false when the picture is not there. */
@@ -64,6 +69,7 @@ typedef struct fv_row_info {
   int64_t text;      /* which of several texts it belongs to, from 0 */
   int64_t picture;   /* which picture's row it is, from 0; -1: none's */
 } fv_row_info;
+/* Row 0 <= row < fv_input_rows(stack) of a stack; FV_ENOTFOUND: there is no such stack or row. */
 fv_status fv_input_row(const fv_input *input, const char *stack, int64_t row, fv_row_info *out, fv_error *err);
 /* What stands beside the row in a map: a patch's place ("image[3,4]"), else the piece, else the name; "" without any.
  */

@@ -10,6 +10,12 @@
  * rows takes a few percent longer, generating one token less than with packed float32 weights where the files hold 16
  * bits.
  *
+ * Waves compute with OpenMP. While one thread works alone the others spin, by libgomp's default for many milliseconds,
+ * and on a machine with other work take the cores from it: everything is several times slower. Start your program with
+ * GOMP_SPINCOUNT=10000 in its environment, half a millisecond, which costs nothing measurable where it is quiet.
+ * libgomp reads it when it is loaded, so setenv() in main() is too late; the program `fovea` executes itself anew with
+ * it (cli/threads.c). OMP_WAIT_POLICY=passive does without spinning, a tenth of a pass slower on a quiet machine.
+ *
  *   fv_model *model;
  *   fv_error err;
  *   if (fv_model_open("blip-vqa-base", NULL, &model, &err)) fprintf(stderr, "%s\n", err.text);
@@ -28,7 +34,7 @@ extern "C" {
 typedef struct fv_model fv_model;
 
 typedef struct fv_model_options {
-  int threads; /* 0: all cores */
+  int threads; /* that a wave uses; 0: all cores */
   /* Bytes for weights and activations together; 0: no limit. Linear layers are packed, all of them, when that takes at
    * most three quarters of it, and streamed otherwise. Waves may use for activations what packed weights leave, or all
    * of it; not counted are norms, biases and position tables, two panels (256 columns of the widest layer) per thread,
@@ -36,17 +42,22 @@ typedef struct fv_model_options {
   size_t memory;
 } fv_model_options;
 
+/* Opens the folder `path`; NULL options: all cores, no limit of memory. Close it when no wave and no input needs it.
+ * FV_EIO, FV_ENOTFOUND: the folder or a file in it; FV_EFORMAT: a file is not what it should be, or truncated;
+ * FV_EUNSUPPORTED: an architecture or an option of one that is not implemented; FV_ESHAPE: weights that do not fit
+ * config.json; FV_EUSAGE: options; FV_ENOMEM. */
 fv_status fv_model_open(const char *path, const fv_model_options *options, fv_model **out, fv_error *err);
 void fv_model_close(fv_model *model); /* NULL is harmless */
 
-/* "blip_vqa" */
+/* "blip_vqa". Strings that these functions return live as long as the model. */
 const char *fv_model_family(const fv_model *model);
-const char *fv_model_path(const fv_model *model);
-int fv_model_threads(const fv_model *model);
+const char *fv_model_path(const fv_model *model); /* as it was opened */
+int fv_model_threads(const fv_model *model);      /* in use, at least 1 */
 /* Instruction set and matrix library in use, e.g. "x86-64-v4, oneDNN 2.6.3". */
 const char *fv_model_engine(const fv_model *model);
-/* Whether the weights are streamed for lack of memory, and what the packed ones take when all are in use. */
+/* Whether the weights are streamed for lack of memory. */
 bool fv_model_streamed(const fv_model *model);
+/* Bytes that the packed weights take when all are in use. */
 size_t fv_model_weight_bytes(const fv_model *model);
 /* SHA-256 over the lower-case hex SHA-256s of the weight files, in the order of their names. Reads every weight file.
  */
@@ -60,6 +71,7 @@ typedef struct fv_stack_info {
   int64_t rows;     /* fixed row count, or 0: as many as there are tokens */
   int64_t max_rows; /* the position table's length, or 0 */
 } fv_stack_info;
+/* Stacks in the order of the plan, 0 <= index < fv_model_stacks. */
 int fv_model_stacks(const fv_model *model);
 fv_stack_info fv_model_stack(const fv_model *model, int index);
 
@@ -67,14 +79,14 @@ fv_stack_info fv_model_stack(const fv_model *model, int index);
 typedef struct fv_site_info {
   char address[96]; /* "text_encoder.3.cross.z" */
   char shape[96];
-
 } fv_site_info;
 size_t fv_model_sites(const fv_model *model);
-/* aliases: other tools' names, separated by ", "; those that do not fit are left out. */
+/* Site 0 <= index < fv_model_sites, in the order of the plan (FV_ENOTFOUND behind them).
+ * aliases: other tools' names, separated by ", "; those that do not fit are left out. */
 fv_status fv_model_site(const fv_model *model, size_t index, fv_site_info *out, char *aliases, size_t aliases_size,
                         fv_error *err);
 
-/* Tensors of the checkpoint. */
+/* A tensor of the checkpoint, as the file has it. */
 typedef struct fv_tensor_info {
   const char *name, *dtype, *file;
   int rank;
@@ -82,14 +94,15 @@ typedef struct fv_tensor_info {
   bool used;     /* some step of the plan reads it */
   bool harmless; /* a buffer that older checkpoints carry: position_ids, inv_freq */
 } fv_tensor_info;
+/* Tensors, 0 <= index < fv_model_tensors. */
 size_t fv_model_tensors(const fv_model *model);
 fv_tensor_info fv_model_tensor(const fv_model *model, size_t index);
 /* Tensors that nothing reads and that are not known to be harmless buffers (position_ids, inv_freq). */
 size_t fv_model_unused(const fv_model *model);
 
-const char *fv_model_tokenizer_kind(const fv_model *model); /* "WordPiece" */
+const char *fv_model_tokenizer_kind(const fv_model *model); /* "WordPiece", "BPE" or "none" */
 int64_t fv_model_vocabulary(const fv_model *model);         /* 1 + highest id of the tokenizer */
-/* The picture side in pixels that the model reads, or 0. */
+/* The side, in pixels, of the picture that the model reads, and of one patch of it; 0 without pictures. */
 int64_t fv_model_image_size(const fv_model *model);
 int64_t fv_model_patch_size(const fv_model *model);
 /* One sentence about resizing and normalisation. */

@@ -47,6 +47,7 @@ typedef struct fv_patch_options {
   double check;  /* percent of the runs that are recomputed alone and compared; 0: none */
 } fv_patch_options;
 
+/* Window 1, 10 draws, torch's stream with seed 0, denoise, no answers named, no check. */
 void fv_patch_defaults(fv_patch_options *options);
 
 typedef struct fv_patch_result {
@@ -63,6 +64,7 @@ typedef struct fv_patch_result {
   fv_cost cost;
 } fv_patch_result;
 
+/* Frees what it holds and empties it; harmless on an empty one. */
 void fv_patch_release(fv_patch_result *result);
 
 /* Computes and hands every patched run's row to the sink (order: corruption, draw, site, layer, row, head), all of them
@@ -70,10 +72,11 @@ void fv_patch_release(fv_patch_result *result);
  * result starts zeroed, or as an earlier call left it.
  *
  * FV_EUSAGE: options that contradict each other, two answers with the same id (a degenerate pair); FV_ENOTFOUND: an
- * address or a file; FV_ESHAPE: a corrupted input that gives a patched site another number of rows. */
+ * address; FV_ESHAPE: a corrupted input that gives a patched site another number of rows; those of fv_input_new and of
+ * fv_wave_compute, and what the sink returns. */
 fv_status fv_patch(const fv_model *model, const fv_patch_options *options, fv_sink sink, const fv_progress *progress,
                    fv_patch_result *result, fv_error *err);
-/* What fv_patch would cost; computes nothing. */
+/* What fv_patch would cost; computes nothing. Errors as there. */
 fv_status fv_patch_cost(const fv_model *model, const fv_patch_options *options, fv_cost *out, fv_error *err);
 
 #ifdef __cplusplus

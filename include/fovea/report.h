@@ -30,11 +30,12 @@ typedef struct fv_report_options {
   double threshold; /* of circuits: standard deviations above the mean importance; default 2 */
 } fv_report_options;
 
+/* The numbers above. */
 void fv_report_defaults(fv_report_options *options);
 
-/* The page of a study's database. Pictures are looked for in the
- * study's folder, beside the database, and as they are named. Errors: those of
- * fv_store_open; FV_EIO (cannot write), FV_ENOMEM. A picture that is missing or was changed is said on the page. */
+/* The page of a study's database. Pictures are looked for in the study's folder, beside the database, and as they are
+ * named; of one that is missing or was changed the page says so. NULL options are the defaults. Errors: those of
+ * fv_store_open; FV_EIO (cannot write), FV_ENOMEM. */
 fv_status fv_report_write(const char *db, const char *path, const fv_report_options *options, fv_error *err);
 
 /* ---- the page of one experiment ---- */
@@ -63,7 +64,7 @@ typedef struct fv_page {
   size_t nsamples;
 } fv_page;
 
-/* Errors: FV_EUSAGE (an empty table), FV_EIO, FV_ENOMEM. */
+/* The page of one experiment: `table` holds its rows. Errors: FV_EUSAGE (an empty table), FV_EIO, FV_ENOMEM. */
 fv_status fv_page_write(const char *path, const fv_page *page, const fv_table *table, const fv_report_options *options,
                         fv_error *err);
 

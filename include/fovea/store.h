@@ -35,8 +35,8 @@ typedef enum fv_store_mode {
  * FV_EUNSUPPORTED: of a newer fovea; FV_EIO: another process writes to it, the folder is read-only, the disk is full,
  * ... */
 fv_status fv_store_open(const char *path, fv_store_mode mode, fv_store **out, fv_error *err);
-void fv_store_close(fv_store *store); /* NULL is harmless */
-const char *fv_store_path(const fv_store *store);
+void fv_store_close(fv_store *store);             /* NULL is harmless */
+const char *fv_store_path(const fv_store *store); /* as it was opened */
 
 /* The folder that relative pictures of the samples are in, malloc'ed: the study's where it still is, else the
  * database's own. */
@@ -45,16 +45,18 @@ fv_status fv_store_folder(const fv_store *store, char **folder, fv_error *err);
 /* One value of the manifest in *value, malloc'ed; NULL when there is none. Keys: study (the settings as JSON), model,
  * model_sha256, family, tokenizer_sha256, preprocessor_sha256, version, build, engine, cpu, seed, created, ... */
 fv_status fv_store_manifest(const fv_store *store, const char *key, char **value, fv_error *err);
+/* Sets it, whatever was there. */
 fv_status fv_store_manifest_set(fv_store *store, const char *key, const char *value, fv_error *err);
 
-/* A sweep. Its name is unique; adding one that is there with the same kind and spec gives its id, with others it is
- * FV_EMISMATCH. */
+/* A sweep. */
 typedef struct fv_store_sweep {
-  int64_t id; /* adding: 0 takes the next free one */
-  const char *name;
+  int64_t id;       /* adding: 0 takes the next free one */
+  const char *name; /* unique */
   const char *kind; /* "patch" or "trace" */
   const char *spec; /* its settings as JSON */
 } fv_store_sweep;
+/* Adds it and gives its id; one that is there with the same kind and spec only gives it, with others it is
+ * FV_EMISMATCH. */
 fv_status fv_store_sweep_add(fv_store *store, const fv_store_sweep *sweep, int64_t *id, fv_error *err);
 
 /* What a row of a sample's text is. */
@@ -84,6 +86,7 @@ typedef struct fv_store_sample {
   size_t nrows;
   const fv_store_row *rows; /* of the stacks that read text */
 } fv_store_sample;
+/* Status "done", all else empty. */
 void fv_store_sample_defaults(fv_store_sample *sample);
 
 /* Rows of the long table that belong to one sample and sweep. Their `sample` cell is not looked at. */
@@ -108,6 +111,7 @@ fv_status fv_store_has(const fv_store *store, int64_t id, bool *yes, fv_error *e
 typedef struct fv_store_counts {
   int64_t samples, done, excluded, failed, sweeps, bases, cells;
 } fv_store_counts;
+/* How much the database holds. */
 fv_status fv_store_count(const fv_store *store, fv_store_counts *out, fv_error *err);
 
 /* Hands the stored rows of a sweep (NULL: of all) to a sink, in the order sample, sweep, then as they were computed:

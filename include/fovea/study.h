@@ -27,6 +27,8 @@ extern "C" {
 
 typedef struct fv_study fv_study;
 
+/* Reads a study file and its sample table. FV_EIO, FV_ENOTFOUND: a file; FV_EFORMAT, FV_EUSAGE: what it says;
+ * FV_ENOMEM. */
 fv_status fv_study_load(const char *path, fv_study **out, fv_error *err);
 void fv_study_free(fv_study *study); /* NULL is harmless */
 
@@ -50,13 +52,14 @@ typedef struct fv_study_options {
 /* Every address, corruption, list of heads, rows and layers against the model. */
 fv_status fv_study_check(const fv_study *study, const fv_model *model, fv_error *err);
 
-/* What fv_study_run would do now. Costs are those of a few samples, times their number. */
+/* Costs are those of a few samples, times their number. */
 typedef struct fv_study_cost {
   int64_t samples, stored; /* of this shard; those that the database has */
   int64_t cells;           /* rows of the long table still to come */
   double bytes;            /* of the database for them */
   fv_cost cost;            /* of the samples still to come */
 } fv_study_cost;
+/* What fv_study_run would do now; computes nothing. */
 fv_status fv_study_plan(const fv_study *study, const fv_model *model, const fv_study_options *options,
                         fv_study_cost *out, fv_error *err);
 

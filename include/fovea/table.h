@@ -58,26 +58,27 @@ fv_status fv_csv_open_sweeps(const char *path, fv_table_file **out, fv_error *er
 fv_status fv_json_rows_open(const char *path, fv_table_file **out, fv_error *err);
 /* The sink refuses strings that are not UTF-8 (FV_EFORMAT). */
 fv_sink fv_table_file_sink(fv_table_file *file);
-int64_t fv_table_file_rows(const fv_table_file *file);
+int64_t fv_table_file_rows(const fv_table_file *file);              /* written so far */
 fv_status fv_table_file_commit(fv_table_file *file, fv_error *err); /* frees `file` in every case */
 void fv_table_file_abort(fv_table_file *file);                      /* frees `file`; NULL is harmless */
 
 /* ---- several sinks ---- */
 
-/* Feeds each row to every sink in turn and stops at the first that fails. */
 typedef struct fv_tee {
   size_t count;
   const fv_sink *sinks; /* borrowed */
 } fv_tee;
 
+/* Feeds each row to every sink in turn and stops at the first that fails. `tee` must outlive the sink. */
 fv_sink fv_tee_sink(fv_tee *tee);
 
 /* ---- the table in memory ---- */
 
 typedef struct fv_table fv_table;
 
-fv_status fv_table_new(fv_table **out, fv_error *err);
-void fv_table_free(fv_table *table);
+fv_status fv_table_new(fv_table **out, fv_error *err); /* empty; FV_ENOMEM */
+void fv_table_free(fv_table *table);                   /* NULL is harmless */
+/* The sink adds rows to the table, which must outlive it. */
 fv_sink fv_table_sink(fv_table *table);
 size_t fv_table_count(const fv_table *table);
 /* Row i < fv_table_count, valid until the next row is added; its strings live as long as the table. */
@@ -111,6 +112,8 @@ typedef enum fv_npy { FV_NPY_F32, FV_NPY_F64, FV_NPY_I64, FV_NPY_BOOL, FV_NPY_TE
 
 typedef struct fv_npz fv_npz;
 
+/* Begins an archive; commit or abort ends it. Errors: FV_EIO, FV_ENOMEM; of adding also FV_EUSAGE (a name twice),
+ * FV_ESHAPE, FV_EFORMAT (text that is not UTF-8). */
 fv_status fv_npz_open(const char *path, fv_npz **out, fv_error *err);
 /* Adds the array NAME.npy in C order; ndim 0 is a scalar. data: float, double, int64_t, bool, or const char * (UTF-8,
  * stored as NumPy's <U; NULL is ""). Each name once. */
@@ -134,6 +137,7 @@ typedef struct fv_rome {
   bool correct_prediction;
 } fv_rome;
 
+/* Writes it, complete or not at all. Errors: those of fv_npz_add and fv_npz_commit. */
 fv_status fv_rome_write(const char *path, const fv_rome *trace, fv_error *err);
 
 /* ---- numbers ---- */

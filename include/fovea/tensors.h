@@ -13,6 +13,10 @@
 
 #include "fovea/status.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #define FV_MAX_RANK 8
 
 typedef struct fv_named_array {
@@ -29,4 +33,7 @@ typedef struct fv_named_array {
 fv_status fv_safetensors_write(const char *path, size_t n, const fv_named_array *arrays,
                                const char *const *metadata_pairs, fv_error *err);
 
+#ifdef __cplusplus
+}
+#endif
 #endif

@@ -36,6 +36,7 @@ typedef struct fv_trace_options {
   double check;       /* percent of the runs that are recomputed alone and compared; 0: none */
 } fv_trace_options;
 
+/* Window 1, 10 draws, torch's stream with seed 0, all layers, no check. */
 void fv_trace_defaults(fv_trace_options *options);
 
 /* What is corrupted and restored when nothing else is said. Noise 1 + 5 N(0,1) multiplies what the other stacks read of
@@ -77,13 +78,17 @@ typedef struct fv_trace_result {
   int64_t flat;    /* samples and draws whose clean and corrupted probability are equal: not normalised */
 } fv_trace_result;
 
+/* Frees what it holds and empties it; harmless on an empty one. */
 void fv_trace_release(fv_trace_result *result);
 
 /* Computes and hands every run's row to the sink (order: corruption, draw, site, layer, row). `result` starts zeroed
- * and may be given to several calls in a row: the maps then average over the samples with the same number of rows. */
+ * and may be given to several calls in a row: the maps then average over the samples with the same number of rows.
+ * FV_EUSAGE: options that contradict each other, a corruption that is none; FV_ENOTFOUND: an address or an answer;
+ * FV_ESHAPE: a corrupted input that gives a restored site another number of rows; those of fv_input_new and of
+ * fv_wave_compute, and what the sink returns. */
 fv_status fv_trace(const fv_model *model, const fv_trace_options *options, fv_sink sink, const fv_progress *progress,
                    fv_trace_result *result, fv_error *err);
-/* What fv_trace would cost; computes nothing. */
+/* What fv_trace would cost; computes nothing. Errors as there. */
 fv_status fv_trace_cost(const fv_model *model, const fv_trace_options *options, fv_cost *out, fv_error *err);
 
 /* A question to ask of a picture. */

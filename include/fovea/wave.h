@@ -39,13 +39,14 @@ typedef struct fv_wave_options {
   bool threaded;  /* readouts of runs with a parent may be called by several threads at once, each for other runs */
 } fv_wave_options;
 
+/* An empty wave; NULL options: all zero. Only FV_ENOMEM. */
 fv_status fv_wave_new(const fv_model *model, const fv_wave_options *options, fv_wave **out, fv_error *err);
-void fv_wave_free(fv_wave *wave);
+void fv_wave_free(fv_wave *wave); /* NULL is harmless */
 
 /* parent -1: a root, which needs an input. input NULL: the parent's. Runs are numbered from 0 in the order of the
  * calls. An input that gives a site with an inherited edit another number of rows or keys is FV_EUSAGE. */
 fv_status fv_wave_run(fv_wave *wave, int parent, const fv_input *input, int *run, fv_error *err);
-int fv_wave_runs(const fv_wave *wave);
+int fv_wave_runs(const fv_wave *wave); /* how many there are */
 const fv_model *fv_wave_model(const fv_wave *wave);
 const fv_input *fv_wave_input(const fv_wave *wave, int run); /* NULL: there is no such run */
 
@@ -58,7 +59,7 @@ fv_status fv_wave_seed(fv_wave *wave, fv_rng_stream stream, int64_t seed, fv_err
  * source: the run that "replace A" reads; an earlier run of this wave, at the same or an earlier step (FV_EUSAGE). */
 fv_status fv_wave_do(fv_wave *wave, int run, const char *edit, int source, fv_error *err);
 
-/* The same, already taken apart. */
+/* One edit, already taken apart. */
 typedef struct fv_edit_options {
   const char *op;           /* "replace", "zero", "mean", "add", "scale", "mul", "block" */
   const fv_selection *at;   /* what is written */
@@ -68,23 +69,29 @@ typedef struct fv_edit_options {
   int64_t values_rows;      /* at->nrows or 1 */
   float factor;             /* add, scale */
 } fv_edit_options;
+/* Adds it to a run, as fv_wave_do does; what it points to is copied. FV_EUSAGE: an unknown operation, shapes that do
+ * not agree, a source that is no earlier run or is read at a later step; FV_ECONFLICT: another edit of the run writes
+ * the same element, and the wave is not `in_order`; FV_ENOMEM. */
 fv_status fv_wave_edit(fv_wave *wave, int run, const fv_edit_options *edit, fv_error *err);
 
-/* The operations' names, arguments and help; the name is NULL behind the last. */
+/* An operation of fv_wave_do. */
 typedef struct fv_op_info {
   const char *name, *args, *help;
 } fv_op_info;
+/* Operation 0, 1, ...; the name is NULL behind the last. Strings are constants. */
 fv_op_info fv_op_list(int index);
 
 /* Reads a selection of a run into out: [nrows, width] floats; for scores and pattern a row is [heads, keys].
  * A key that the row does not see has the score -INFINITY and the weight 0, and no edit changes that. */
 fv_status fv_wave_read(fv_wave *wave, int run, const fv_selection *what, float *out, fv_error *err);
 
-/* Calls back with the logits [V] of the answer stack's last row; of a model that chooses among texts, with one value
- * per text of the run's input. A run without a parent is read
- * before the runs that come after it; otherwise the order is not specified. The pointer is valid during the call only.
- * Returning anything but FV_OK stops the wave with that status. */
+/* Gets the logits [V] of the answer stack's last row; of a model that chooses among texts, one value per text of the
+ * run's input. The pointer is valid during the call only. Returning anything but FV_OK stops the wave with that status.
+ */
 typedef fv_status (*fv_logits_fn)(void *user, int run, const float *logits, int64_t V, fv_error *err);
+/* Asks for a run's logits: fn is called while the wave is computed (NULL: they are computed for fv_wave_generate
+ * alone). A run without a parent is read before the runs that come after it; otherwise the order is not specified.
+ * FV_EUSAGE: no such run, or a model without an answer. */
 fv_status fv_wave_readout(fv_wave *wave, int run, fv_logits_fn fn, void *user, fv_error *err);
 
 /* What computing will cost. flops count matrix products, attention and norms of exactly the rows that are computed. */
@@ -110,6 +117,9 @@ typedef struct fv_progress {
   void *user;
 } fv_progress;
 
+/* Computes what the readouts and reads need, in as few passes as the memory allows. A wave is computed once.
+ * FV_ENOMEM: it does not fit, however it is split; FV_ENONFINITE: a weight is NaN or infinite, and is named; FV_EIO: a
+ * weight file; FV_ECANCELLED: stopped by `progress`; and what a readout returns. */
 fv_status fv_wave_compute(fv_wave *wave, const fv_progress *progress, fv_error *err);
 
 /* Computes one run alone, from its input, every row of every step, and calls fn with its logits (fn may be NULL) and
@@ -119,22 +129,22 @@ fv_status fv_run_full(fv_wave *wave, int run, fv_logits_fn fn, void *user, fv_er
  * bits with those of fv_wave_compute; *checked is their number. Differences are FV_EMISMATCH. */
 fv_status fv_wave_check(fv_wave *wave, double percent, uint64_t seed, int64_t *checked, fv_error *err);
 
-/* Greedy generation, after fv_wave_compute on a wave made with options.generate: up to max_new ids (0: the family's
- * limit) for each of the runs, which must have a readout; all runs decode together. A run that has reached the last
- * position of its stack ends there, as its count says (the last id needs no position of its own); others go on. ids is
- * malloc'ed; the end token is included when it was produced. The ids are those of recomputing every prefix from
- * scratch, logits bit for bit. */
+/* Ids of a run, malloc'ed; the end token is included when it was produced. */
 typedef struct fv_generation {
   int32_t *ids;
   int64_t count;
 } fv_generation;
+/* Greedy generation, after fv_wave_compute on a wave made with options.generate: up to max_new ids (0: the family's
+ * limit) for each of the runs, which must have a readout; all runs decode together. A run that has reached the last
+ * position of its stack ends there, as its count says (the last id needs no position of its own); others go on. The ids
+ * are those of recomputing every prefix from scratch, logits bit for bit. */
 fv_status fv_wave_generate(fv_wave *wave, const int *runs, int64_t nruns, int64_t max_new, fv_generation *out,
                            fv_error *err);
 void fv_generation_release(fv_generation *g);
-/* While fv_wave_generate, or fv_answers, works on this wave: called for every new id of a run, with all of its ids so
- * far; fv_answer_settled says what of their text can be shown. A status other than FV_OK ends the generation with it.
- * fn NULL: nobody is told. */
+/* Gets all ids of a run so far; fv_answer_settled says what of their text can be shown. A status other than FV_OK ends
+ * the generation with it. */
 typedef fv_status (*fv_token_fn)(void *user, int run, const int32_t *ids, int64_t count, fv_error *err);
+/* While fv_wave_generate, or fv_answers, works on this wave, fn is called for every new id. NULL: nobody is told. */
 void fv_wave_follow(fv_wave *wave, fv_token_fn fn, void *user);
 
 #ifdef __cplusplus
