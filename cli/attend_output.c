@@ -61,60 +61,60 @@ static void print_text(const attend_run *r) {
 
 /* ---- JSON ---- */
 
-static void json_numbers(json_out *j, const char *key, const double *v, int64_t n) {
-  json_begin(j, key, '[');
-  for (int64_t i = 0; i < n; i++) json_num(j, NULL, v[i]);
-  json_end(j, ']');
+static void json_numbers(fv_json_out *j, const char *key, const double *v, int64_t n) {
+  fv_json_out_begin(j, key, '[');
+  for (int64_t i = 0; i < n; i++) fv_json_out_num(j, NULL, v[i]);
+  fv_json_out_end(j, ']');
 }
 
-static void json_labels(json_out *j, const char *key, char *const *labels, const int64_t *index, int64_t n) {
-  json_begin(j, key, '[');
+static void json_labels(fv_json_out *j, const char *key, char *const *labels, const int64_t *index, int64_t n) {
+  fv_json_out_begin(j, key, '[');
   for (int64_t i = 0; i < n; i++) {
-    json_begin(j, NULL, '{');
-    json_int(j, "row", index[i]);
-    json_text(j, "piece", labels[i]);
-    json_end(j, '}');
+    fv_json_out_begin(j, NULL, '{');
+    fv_json_out_int(j, "row", index[i]);
+    fv_json_out_text(j, "piece", labels[i]);
+    fv_json_out_end(j, '}');
   }
-  json_end(j, ']');
+  fv_json_out_end(j, ']');
 }
 
 static fv_status print_json(const attend_run *r) {
   const fv_attend_maps *m = &r->maps;
-  json_out j = {.f = r->s->out};
-  json_begin(&j, NULL, '{');
+  fv_json_out j = {.stream = r->s->out};
+  fv_json_out_begin(&j, NULL, '{');
   fv_status st = json_model(&j, r->s);
   if (st) return st;
-  json_text(&j, "stack", m->stack);
-  json_text(&j, "site", m->site);
-  json_int(&j, "samples", m->samples);
-  json_int(&j, "excluded", r->excluded);
-  json_text(&j, "minus", r->s->args->minus);
+  fv_json_out_text(&j, "stack", m->stack);
+  fv_json_out_text(&j, "site", m->site);
+  fv_json_out_int(&j, "samples", m->samples);
+  fv_json_out_int(&j, "excluded", r->excluded);
+  fv_json_out_text(&j, "minus", r->s->args->minus);
   json_labels(&j, "rows", m->row_labels, m->row_index, m->rows);
   if (m->picture) {
-    json_begin(&j, "grid", '[');
-    json_int(&j, NULL, m->down);
-    json_int(&j, NULL, m->across);
-    json_end(&j, ']');
+    fv_json_out_begin(&j, "grid", '[');
+    fv_json_out_int(&j, NULL, m->down);
+    fv_json_out_int(&j, NULL, m->across);
+    fv_json_out_end(&j, ']');
   } else {
     json_labels(&j, "keys", m->key_labels, m->key_index, m->keys);
   }
-  json_begin(&j, "heads", '[');
+  fv_json_out_begin(&j, "heads", '[');
   for (size_t i = 0; i < m->nheads; i++) {
     const fv_attend_head *h = &m->heads[i];
-    json_begin(&j, NULL, '{');
-    if (h->layer < 0) json_text(&j, "layer", NULL), json_text(&j, "head", NULL);
-    if (h->layer >= 0) json_int(&j, "layer", h->layer), json_int(&j, "head", h->head);
+    fv_json_out_begin(&j, NULL, '{');
+    if (h->layer < 0) fv_json_out_text(&j, "layer", NULL), fv_json_out_text(&j, "head", NULL);
+    if (h->layer >= 0) fv_json_out_int(&j, "layer", h->layer), fv_json_out_int(&j, "head", h->head);
     if (m->picture) {
-      json_num(&j, "cls", *h->cls);
-      json_num(&j, "other", *h->other);
+      fv_json_out_num(&j, "cls", *h->cls);
+      fv_json_out_num(&j, "other", *h->other);
     } else {
       json_numbers(&j, "other", h->other, m->rows);
     }
     json_matrix(&j, "weights", h->weights, m->picture ? m->down : m->rows, m->picture ? m->across : m->keys);
-    json_end(&j, '}');
+    fv_json_out_end(&j, '}');
   }
-  json_end(&j, ']');
-  json_end(&j, '}');
+  fv_json_out_end(&j, ']');
+  fv_json_out_end(&j, '}');
   return FV_OK;
 }
 

@@ -147,109 +147,109 @@ static void print_confirmed(const circuit_run *r) {
 
 /* ---- JSON ---- */
 
-static void json_head(json_out *j, const fv_head_score *h) {
-  json_begin(j, NULL, '{');
-  json_int(j, "layer", h->layer);
-  json_int(j, "head", h->head);
-  json_int(j, "samples", h->samples);
-  json_int(j, "excluded", h->excluded);
-  json_num(j, "importance", h->importance);
-  json_num(j, "low", h->low);
-  json_num(j, "high", h->high);
-  json_num(j, "mean", h->mean);
-  json_num(j, "p", h->p);
-  json_num(j, "q", h->q);
-  json_bool(j, "above", h->above);
-  json_bool(j, "significant", h->significant);
-  json_bool(j, "circuit", h->in_circuit);
-  json_end(j, '}');
+static void json_head(fv_json_out *j, const fv_head_score *h) {
+  fv_json_out_begin(j, NULL, '{');
+  fv_json_out_int(j, "layer", h->layer);
+  fv_json_out_int(j, "head", h->head);
+  fv_json_out_int(j, "samples", h->samples);
+  fv_json_out_int(j, "excluded", h->excluded);
+  fv_json_out_num(j, "importance", h->importance);
+  fv_json_out_num(j, "low", h->low);
+  fv_json_out_num(j, "high", h->high);
+  fv_json_out_num(j, "mean", h->mean);
+  fv_json_out_num(j, "p", h->p);
+  fv_json_out_num(j, "q", h->q);
+  fv_json_out_bool(j, "above", h->above);
+  fv_json_out_bool(j, "significant", h->significant);
+  fv_json_out_bool(j, "circuit", h->in_circuit);
+  fv_json_out_end(j, '}');
 }
 
-static void json_labels(json_out *j, const char *key, const fv_circuit *c, const bool *which) {
-  json_begin(j, key, '[');
+static void json_labels(fv_json_out *j, const char *key, const fv_circuit *c, const bool *which) {
+  fv_json_out_begin(j, key, '[');
   for (int64_t i = 0; i < c->layers * c->heads; i++) {
     char name[48];
     if (which ? !which[i] : !c->list[i].in_circuit) continue;
     snprintf(name, sizeof name, "L%lldH%lld", (long long)c->list[i].layer, (long long)c->list[i].head);
-    json_text(j, NULL, name);
+    fv_json_out_text(j, NULL, name);
   }
-  json_end(j, ']');
+  fv_json_out_end(j, ']');
 }
 
-static void json_study(json_out *j, const circuit_study *one) {
+static void json_study(fv_json_out *j, const circuit_study *one) {
   const fv_circuit *c = &one->circuit;
-  json_begin(j, NULL, '{');
-  json_text(j, "db", one->db);
-  json_text(j, "group", one->group);
-  json_text(j, "sweep", one->heads.sweep);
-  json_text(j, "stack", one->heads.stack);
-  json_text(j, "site", one->heads.site);
-  json_text(j, "direction", one->heads.noise ? "noise" : "denoise");
-  json_int(j, "samples", c->samples);
-  json_int(j, "dropped", one->heads.dropped);
-  json_int(j, "excluded", c->excluded);
-  json_num(j, "mean", c->mean);
-  json_num(j, "sd", c->sd);
-  json_num(j, "threshold", c->threshold);
-  json_bool(j, "exact", c->exact);
+  fv_json_out_begin(j, NULL, '{');
+  fv_json_out_text(j, "db", one->db);
+  fv_json_out_text(j, "group", one->group);
+  fv_json_out_text(j, "sweep", one->heads.sweep);
+  fv_json_out_text(j, "stack", one->heads.stack);
+  fv_json_out_text(j, "site", one->heads.site);
+  fv_json_out_text(j, "direction", one->heads.noise ? "noise" : "denoise");
+  fv_json_out_int(j, "samples", c->samples);
+  fv_json_out_int(j, "dropped", one->heads.dropped);
+  fv_json_out_int(j, "excluded", c->excluded);
+  fv_json_out_num(j, "mean", c->mean);
+  fv_json_out_num(j, "sd", c->sd);
+  fv_json_out_num(j, "threshold", c->threshold);
+  fv_json_out_bool(j, "exact", c->exact);
   json_labels(j, "circuit", c, NULL);
-  json_begin(j, "profile", '[');
-  for (int64_t l = 0; l < c->layers; l++) json_num(j, NULL, c->profile[l]);
-  json_end(j, ']');
-  json_begin(j, "heads", '[');
+  fv_json_out_begin(j, "profile", '[');
+  for (int64_t l = 0; l < c->layers; l++) fv_json_out_num(j, NULL, c->profile[l]);
+  fv_json_out_end(j, ']');
+  fv_json_out_begin(j, "heads", '[');
   for (int64_t i = 0; i < c->layers * c->heads; i++) json_head(j, &c->list[i]);
-  json_end(j, ']');
-  json_end(j, '}');
+  fv_json_out_end(j, ']');
+  fv_json_out_end(j, '}');
 }
 
-static void json_share(json_out *j, const char *key, const fv_share *v) {
-  json_begin(j, key, '{');
-  json_num(j, "accuracy", v->value);
-  json_num(j, "low", v->low);
-  json_num(j, "high", v->high);
-  json_end(j, '}');
+static void json_share(fv_json_out *j, const char *key, const fv_share *v) {
+  fv_json_out_begin(j, key, '{');
+  fv_json_out_num(j, "accuracy", v->value);
+  fv_json_out_num(j, "low", v->low);
+  fv_json_out_num(j, "high", v->high);
+  fv_json_out_end(j, '}');
 }
 
-static void json_confirmed(json_out *j, const circuit_run *r) {
+static void json_confirmed(fv_json_out *j, const circuit_run *r) {
   const fv_heads_confirmed *c = &r->confirmed;
-  json_begin(j, "confirm", '{');
-  json_text(j, "ablation", ablation_name(r->s->args));
-  json_int(j, "samples", c->samples);
-  json_int(j, "excluded", c->excluded);
+  fv_json_out_begin(j, "confirm", '{');
+  fv_json_out_text(j, "ablation", ablation_name(r->s->args));
+  fv_json_out_int(j, "samples", c->samples);
+  fv_json_out_int(j, "excluded", c->excluded);
   json_share(j, "clean", &c->clean);
   json_share(j, "circuit", &c->circuit);
   json_share(j, "random", &c->random);
-  json_begin(j, "sets", '[');
-  for (int64_t i = 0; i < c->sets; i++) json_num(j, NULL, c->set_share[i]);
-  json_end(j, ']');
-  json_num(j, "p", c->p);
-  json_end(j, '}');
+  fv_json_out_begin(j, "sets", '[');
+  for (int64_t i = 0; i < c->sets; i++) fv_json_out_num(j, NULL, c->set_share[i]);
+  fv_json_out_end(j, ']');
+  fv_json_out_num(j, "p", c->p);
+  fv_json_out_end(j, '}');
 }
 
 static void print_json(const circuit_run *r) {
   const cli_args *a = r->s->args;
-  json_out j = {.f = r->s->out};
-  json_begin(&j, NULL, '{');
-  json_text(&j, "metric", metric_name(a));
-  json_text(&j, "rows", rows_name(a));
-  json_num(&j, "sds", a->threshold);
-  json_text(&j, "test", a->test);
-  json_num(&j, "fdr", a->fdr);
-  json_int(&j, "bootstrap", a->bootstrap);
-  json_int(&j, "seed", a->seed);
-  json_begin(&j, "studies", '[');
+  fv_json_out j = {.stream = r->s->out};
+  fv_json_out_begin(&j, NULL, '{');
+  fv_json_out_text(&j, "metric", metric_name(a));
+  fv_json_out_text(&j, "rows", rows_name(a));
+  fv_json_out_num(&j, "sds", a->threshold);
+  fv_json_out_text(&j, "test", a->test);
+  fv_json_out_num(&j, "fdr", a->fdr);
+  fv_json_out_int(&j, "bootstrap", a->bootstrap);
+  fv_json_out_int(&j, "seed", a->seed);
+  fv_json_out_begin(&j, "studies", '[');
   for (size_t i = 0; i < r->count; i++) json_study(&j, &r->list[i]);
-  json_end(&j, ']');
+  fv_json_out_end(&j, ']');
   if (r->common) {
-    json_begin(&j, "common", '{');
+    fv_json_out_begin(&j, "common", '{');
     json_labels(&j, "heads", &r->list[0].circuit, r->common);
-    json_int(&j, "population", r->universal.population);
-    json_num(&j, "expected", r->universal.expected);
-    json_num(&j, "p", r->universal.p);
-    json_end(&j, '}');
+    fv_json_out_int(&j, "population", r->universal.population);
+    fv_json_out_num(&j, "expected", r->universal.expected);
+    fv_json_out_num(&j, "p", r->universal.p);
+    fv_json_out_end(&j, '}');
   }
   if (r->confirmed.sets) json_confirmed(&j, r);
-  json_end(&j, '}');
+  fv_json_out_end(&j, '}');
 }
 
 /* ---- CSV ---- */

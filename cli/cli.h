@@ -155,24 +155,12 @@ void csv_text(FILE *f, const char *text);
 void csv_number(FILE *f, double v); /* fewest digits of the float32; NaN: nothing */
 fv_status csv_write(cli_session *s, const char *path, void (*lines)(FILE *f, const void *user), const void *user);
 
-/* json_out.c: one JSON value, written as it comes. */
-typedef struct json_out {
-  FILE *f;
-  int depth;
-  bool first[32];
-} json_out;
-void json_begin(json_out *j, const char *key, char bracket); /* '{' or '['; key NULL inside lists */
-void json_end(json_out *j, char bracket);
-void json_text(json_out *j, const char *key, const char *value); /* NULL: null */
-void json_int(json_out *j, const char *key, int64_t value);
-void json_whole_or_null(json_out *j, const char *key, int64_t value);         /* negative: null */
-void json_piece(json_out *j, const char *key, int32_t id, const char *piece); /* {id, piece}; negative: null */
-void json_num(json_out *j, const char *key, double value); /* fewest digits of the float32; NaN: null */
-void json_bool(json_out *j, const char *key, bool value);
-void json_matrix(json_out *j, const char *key, const double *v, int64_t rows, int64_t cols); /* numbers as json_num */
-fv_status json_model(json_out *j, cli_session *s);
-void json_answer(json_out *j, const fv_answer *a);
-void json_question(json_out *j, const fv_input_options *o); /* as it was typed */
-void json_input(json_out *j, const cli_session *s, const fv_input *in);
+/* json_parts.c: what several commands write. */
+void json_piece(fv_json_out *j, const char *key, int32_t id, const char *piece); /* {id, piece}; negative: null */
+void json_matrix(fv_json_out *j, const char *key, const double *v, int64_t rows, int64_t cols);
+fv_status json_model(fv_json_out *j, cli_session *s);
+void json_answer(fv_json_out *j, const fv_answer *a);
+void json_question(fv_json_out *j, const fv_input_options *o); /* as it was typed */
+void json_input(fv_json_out *j, const cli_session *s, const fv_input *in);
 
 #endif

@@ -80,13 +80,13 @@ static fv_status answer(cli_session *s, const fv_input *in) {
   int64_t checked = 0;
   if (!st && s->args->check > 0.0) st = fv_wave_check(w, s->args->check, (uint64_t)s->args->seed, &checked, &s->err);
   if (!st && s->args->json) {
-    json_out j = {.f = s->out};
-    json_begin(&j, NULL, '{');
+    fv_json_out j = {.stream = s->out};
+    fv_json_out_begin(&j, NULL, '{');
     st = json_model(&j, s);
     json_input(&j, s, in);
     json_answer(&j, &a);
-    if (checked) json_int(&j, "checked", checked);
-    json_end(&j, '}');
+    if (checked) fv_json_out_int(&j, "checked", checked);
+    fv_json_out_end(&j, '}');
   } else if (!st) {
     print_answer(s->out, rest_of_answer(&l, &a), &a);
     if (checked) fprintf(s->out, "\nrecomputed alone: the same bits\n");

@@ -55,7 +55,7 @@ static fv_status sweep(cli_session *s, const fv_input *in, fv_wave **w) {
 }
 
 static fv_status measure(cli_session *s, const char *name, build_fn build, const fv_input *in,
-                         const fv_machine *machine, json_out *j) {
+                         const fv_machine *machine, fv_json_out *j) {
   double best = 1e9;
   fv_cost cost = {0};
   for (int i = 0; i < 4; i++) {
@@ -72,14 +72,14 @@ static fv_status measure(cli_session *s, const char *name, build_fn build, const
   }
   double rate = cost.flops / best;
   if (s->args->json) {
-    json_begin(j, NULL, '{');
-    json_text(j, "name", name);
-    json_int(j, "runs", cost.runs);
-    json_num(j, "seconds", best);
-    json_num(j, "flops", cost.flops);
-    json_num(j, "share_of_peak", rate / machine->matmul);
-    json_num(j, "times_fewer_flops", cost.full_flops / cost.flops);
-    json_end(j, '}');
+    fv_json_out_begin(j, NULL, '{');
+    fv_json_out_text(j, "name", name);
+    fv_json_out_int(j, "runs", cost.runs);
+    fv_json_out_num(j, "seconds", best);
+    fv_json_out_num(j, "flops", cost.flops);
+    fv_json_out_num(j, "share_of_peak", rate / machine->matmul);
+    fv_json_out_num(j, "times_fewer_flops", cost.full_flops / cost.flops);
+    fv_json_out_end(j, '}');
   } else {
     fprintf(s->out,
             "%-22s %5lld runs %9.4f s %9.2f Gflop %8.1f Gflop/s %5.0f%% of peak; run by run %.1f times the work\n",
@@ -100,14 +100,14 @@ static fv_status run(cli_session *s) {
   fv_status st = image == shipped ? FV_OK : session_check_input(s);
   if (!st) st = session_input(s, image, question, NULL, &in);
   if (!st) st = fv_machine_measure(s->model, 0.5, &machine, &s->err);
-  json_out j = {.f = s->out};
+  fv_json_out j = {.stream = s->out};
   if (!st && s->args->json) {
-    json_begin(&j, NULL, '{');
-    json_text(&j, "engine", fv_model_engine(s->model));
-    json_int(&j, "threads", fv_model_threads(s->model));
-    json_num(&j, "matmul_flops", machine.matmul);
-    json_num(&j, "memory_bytes", machine.memory);
-    json_begin(&j, "workloads", '[');
+    fv_json_out_begin(&j, NULL, '{');
+    fv_json_out_text(&j, "engine", fv_model_engine(s->model));
+    fv_json_out_int(&j, "threads", fv_model_threads(s->model));
+    fv_json_out_num(&j, "matmul_flops", machine.matmul);
+    fv_json_out_num(&j, "memory_bytes", machine.memory);
+    fv_json_out_begin(&j, "workloads", '[');
   } else if (!st) {
     fprintf(s->out, "%s, %d threads\nmatrix product %.0f Gflop/s, of 16 rows %.0f; memory %.1f GB/s\n",
             fv_model_engine(s->model), fv_model_threads(s->model), machine.matmul / 1e9, machine.small / 1e9,
@@ -115,7 +115,7 @@ static fv_status run(cli_session *s) {
   }
   if (!st) st = measure(s, "one forward pass", plain, in, &machine, &j);
   if (!st) st = measure(s, "causal trace", sweep, in, &machine, &j);
-  if (!st && s->args->json) json_end(&j, ']'), json_end(&j, '}');
+  if (!st && s->args->json) fv_json_out_end(&j, ']'), fv_json_out_end(&j, '}');
   fv_input_free(in);
   return st;
 }

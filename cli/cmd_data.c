@@ -35,32 +35,32 @@ static void print_text(FILE *out, const fv_pairs *p, const tally *groups, size_t
 
 static void print_json(FILE *out, const fv_pairs *p, const tally *groups, size_t ngroups, const tally *reasons,
                        size_t nreasons, const char *const written[2]) {
-  json_out j = {.f = out};
-  json_begin(&j, NULL, '{');
-  json_int(&j, "read", p->nread);
-  json_int(&j, "kept", (int64_t)p->count);
-  json_int(&j, "excluded", (int64_t)p->nexcluded);
-  json_begin(&j, "reasons", '[');
+  fv_json_out j = {.stream = out};
+  fv_json_out_begin(&j, NULL, '{');
+  fv_json_out_int(&j, "read", p->nread);
+  fv_json_out_int(&j, "kept", (int64_t)p->count);
+  fv_json_out_int(&j, "excluded", (int64_t)p->nexcluded);
+  fv_json_out_begin(&j, "reasons", '[');
   for (size_t i = 0; i < nreasons; i++) {
-    json_begin(&j, NULL, '{');
-    json_text(&j, "reason", reasons[i].name);
-    json_int(&j, "count", (int64_t)reasons[i].count);
-    json_end(&j, '}');
+    fv_json_out_begin(&j, NULL, '{');
+    fv_json_out_text(&j, "reason", reasons[i].name);
+    fv_json_out_int(&j, "count", (int64_t)reasons[i].count);
+    fv_json_out_end(&j, '}');
   }
-  json_end(&j, ']');
-  json_begin(&j, "groups", '[');
+  fv_json_out_end(&j, ']');
+  fv_json_out_begin(&j, "groups", '[');
   for (size_t i = 0; i < ngroups; i++) {
-    json_begin(&j, NULL, '{');
-    json_text(&j, "group", groups[i].name);
-    json_int(&j, "count", (int64_t)groups[i].count);
-    json_int(&j, "correct_first", (int64_t)groups[i].first);
-    json_int(&j, "correct_second", (int64_t)groups[i].second);
-    json_end(&j, '}');
+    fv_json_out_begin(&j, NULL, '{');
+    fv_json_out_text(&j, "group", groups[i].name);
+    fv_json_out_int(&j, "count", (int64_t)groups[i].count);
+    fv_json_out_int(&j, "correct_first", (int64_t)groups[i].first);
+    fv_json_out_int(&j, "correct_second", (int64_t)groups[i].second);
+    fv_json_out_end(&j, '}');
   }
-  json_end(&j, ']');
-  json_text(&j, "out", written[0]);
-  json_text(&j, "excluded_out", written[1]);
-  json_end(&j, '}');
+  fv_json_out_end(&j, ']');
+  fv_json_out_text(&j, "out", written[0]);
+  fv_json_out_text(&j, "excluded_out", written[1]);
+  fv_json_out_end(&j, '}');
 }
 
 static fv_status report(cli_session *s, const fv_pairs *p, const char *const written[2]) {

@@ -157,15 +157,15 @@ static fv_status save(edit_run *e) {
 static void print_answers(edit_run *e, const fv_answer *a, int64_t checked) {
   FILE *out = e->s->out;
   if (e->s->args->json) {
-    json_out j = {.f = out};
-    json_begin(&j, NULL, '{');
+    fv_json_out j = {.stream = out};
+    fv_json_out_begin(&j, NULL, '{');
     for (int r = 0; r < e->nruns; r++) {
-      json_begin(&j, r ? "edit" : "base", '{');
+      fv_json_out_begin(&j, r ? "edit" : "base", '{');
       json_answer(&j, &a[r]);
-      json_end(&j, '}');
+      fv_json_out_end(&j, '}');
     }
-    if (checked) json_int(&j, "checked", checked);
-    json_end(&j, '}');
+    if (checked) fv_json_out_int(&j, "checked", checked);
+    fv_json_out_end(&j, '}');
     return;
   }
   for (int r = 0; r < e->nruns; r++) fprintf(out, "%-6s%s\n", r ? "edit" : "base", a[r].text);
@@ -183,12 +183,12 @@ static void print_answers(edit_run *e, const fv_answer *a, int64_t checked) {
 
 /* The JSON of a run that has no answer. */
 static void print_saved(edit_run *e) {
-  json_out j = {.f = e->s->out};
-  json_begin(&j, NULL, '{');
-  json_begin(&j, "saved", '[');
-  for (size_t i = 0; i < e->nsaves; i++) json_text(&j, NULL, e->saves[i].name);
-  json_end(&j, ']');
-  json_end(&j, '}');
+  fv_json_out j = {.stream = e->s->out};
+  fv_json_out_begin(&j, NULL, '{');
+  fv_json_out_begin(&j, "saved", '[');
+  for (size_t i = 0; i < e->nsaves; i++) fv_json_out_text(&j, NULL, e->saves[i].name);
+  fv_json_out_end(&j, ']');
+  fv_json_out_end(&j, '}');
 }
 
 static fv_status compute(edit_run *e) {

@@ -5,8 +5,8 @@
 
 static fv_status sites(cli_session *s) {
   char aliases[1024];
-  json_out j = {.f = s->out};
-  if (s->args->json) json_begin(&j, NULL, '{'), json_begin(&j, "sites", '[');
+  fv_json_out j = {.stream = s->out};
+  if (s->args->json) fv_json_out_begin(&j, NULL, '{'), fv_json_out_begin(&j, "sites", '[');
   for (size_t i = 0; i < fv_model_sites(s->model); i++) {
     fv_site_info site;
     fv_status st = fv_model_site(s->model, i, &site, aliases, sizeof aliases, &s->err);
@@ -15,13 +15,13 @@ static fv_status sites(cli_session *s) {
       fprintf(s->out, "%-34s %-18s %s\n", site.address, site.shape, aliases);
       continue;
     }
-    json_begin(&j, NULL, '{');
-    json_text(&j, "address", site.address);
-    json_text(&j, "shape", site.shape);
-    json_text(&j, "aliases", aliases);
-    json_end(&j, '}');
+    fv_json_out_begin(&j, NULL, '{');
+    fv_json_out_text(&j, "address", site.address);
+    fv_json_out_text(&j, "shape", site.shape);
+    fv_json_out_text(&j, "aliases", aliases);
+    fv_json_out_end(&j, '}');
   }
-  if (s->args->json) json_end(&j, ']'), json_end(&j, '}');
+  if (s->args->json) fv_json_out_end(&j, ']'), fv_json_out_end(&j, '}');
   return FV_OK;
 }
 
@@ -33,8 +33,8 @@ static void shape_text(const fv_tensor_info *t, char *out, size_t n) {
 }
 
 static fv_status tensors(cli_session *s) {
-  json_out j = {.f = s->out};
-  if (s->args->json) json_begin(&j, NULL, '{'), json_begin(&j, "tensors", '[');
+  fv_json_out j = {.stream = s->out};
+  if (s->args->json) fv_json_out_begin(&j, NULL, '{'), fv_json_out_begin(&j, "tensors", '[');
   for (size_t i = 0; i < fv_model_tensors(s->model); i++) {
     fv_tensor_info t = fv_model_tensor(s->model, i);
     char shape[160];
@@ -46,16 +46,16 @@ static fv_status tensors(cli_session *s) {
                            : " not used");
       continue;
     }
-    json_begin(&j, NULL, '{');
-    json_text(&j, "name", t.name);
-    json_text(&j, "dtype", t.dtype);
-    json_begin(&j, "shape", '[');
-    for (int d = 0; d < t.rank; d++) json_int(&j, NULL, t.shape[d]);
-    json_end(&j, ']');
-    json_bool(&j, "used", t.used);
-    json_end(&j, '}');
+    fv_json_out_begin(&j, NULL, '{');
+    fv_json_out_text(&j, "name", t.name);
+    fv_json_out_text(&j, "dtype", t.dtype);
+    fv_json_out_begin(&j, "shape", '[');
+    for (int d = 0; d < t.rank; d++) fv_json_out_int(&j, NULL, t.shape[d]);
+    fv_json_out_end(&j, ']');
+    fv_json_out_bool(&j, "used", t.used);
+    fv_json_out_end(&j, '}');
   }
-  if (s->args->json) json_end(&j, ']'), json_end(&j, '}');
+  if (s->args->json) fv_json_out_end(&j, ']'), fv_json_out_end(&j, '}');
   return FV_OK;
 }
 
@@ -106,39 +106,39 @@ static fv_status summary(cli_session *s) {
   fv_status st = fv_model_sha256(m, hash, &s->err);
   if (st) return st;
   if (s->args->json) {
-    json_out j = {.f = s->out};
-    json_begin(&j, NULL, '{');
-    json_text(&j, "family", fv_model_family(m));
-    json_text(&j, "path", fv_model_path(m));
-    json_text(&j, "sha256", hash);
-    json_int(&j, "parameters", parameters);
-    json_begin(&j, "stacks", '[');
+    fv_json_out j = {.stream = s->out};
+    fv_json_out_begin(&j, NULL, '{');
+    fv_json_out_text(&j, "family", fv_model_family(m));
+    fv_json_out_text(&j, "path", fv_model_path(m));
+    fv_json_out_text(&j, "sha256", hash);
+    fv_json_out_int(&j, "parameters", parameters);
+    fv_json_out_begin(&j, "stacks", '[');
     for (int i = 0; i < fv_model_stacks(m); i++) {
       fv_stack_info k = fv_model_stack(m, i);
-      json_begin(&j, NULL, '{');
-      json_text(&j, "name", k.name);
-      json_int(&j, "layers", k.layers);
-      json_int(&j, "width", k.width);
-      json_int(&j, "heads", k.heads);
-      json_int(&j, "kv_heads", k.kv_heads);
-      json_int(&j, "head_width", k.head_width);
-      json_int(&j, "mlp_width", k.mlp_width);
-      json_int(&j, "vocabulary", k.vocabulary);
-      json_int(&j, "rows", k.rows);
-      json_int(&j, "max_rows", k.max_rows);
-      json_end(&j, '}');
+      fv_json_out_begin(&j, NULL, '{');
+      fv_json_out_text(&j, "name", k.name);
+      fv_json_out_int(&j, "layers", k.layers);
+      fv_json_out_int(&j, "width", k.width);
+      fv_json_out_int(&j, "heads", k.heads);
+      fv_json_out_int(&j, "kv_heads", k.kv_heads);
+      fv_json_out_int(&j, "head_width", k.head_width);
+      fv_json_out_int(&j, "mlp_width", k.mlp_width);
+      fv_json_out_int(&j, "vocabulary", k.vocabulary);
+      fv_json_out_int(&j, "rows", k.rows);
+      fv_json_out_int(&j, "max_rows", k.max_rows);
+      fv_json_out_end(&j, '}');
     }
-    json_end(&j, ']');
-    json_int(&j, "tensors", (int64_t)fv_model_tensors(m));
-    json_int(&j, "unused_tensors", (int64_t)fv_model_unused(m));
-    json_text(&j, "tokenizer", fv_model_tokenizer_kind(m));
-    json_int(&j, "vocabulary", fv_model_vocabulary(m));
-    json_int(&j, "image_size", fv_model_image_size(m));
-    json_int(&j, "patch_size", fv_model_patch_size(m));
-    json_text(&j, "preprocessing", fv_model_preprocessing(m));
-    json_text(&j, "engine", fv_model_engine(m));
-    json_int(&j, "threads", fv_model_threads(m));
-    json_end(&j, '}');
+    fv_json_out_end(&j, ']');
+    fv_json_out_int(&j, "tensors", (int64_t)fv_model_tensors(m));
+    fv_json_out_int(&j, "unused_tensors", (int64_t)fv_model_unused(m));
+    fv_json_out_text(&j, "tokenizer", fv_model_tokenizer_kind(m));
+    fv_json_out_int(&j, "vocabulary", fv_model_vocabulary(m));
+    fv_json_out_int(&j, "image_size", fv_model_image_size(m));
+    fv_json_out_int(&j, "patch_size", fv_model_patch_size(m));
+    fv_json_out_text(&j, "preprocessing", fv_model_preprocessing(m));
+    fv_json_out_text(&j, "engine", fv_model_engine(m));
+    fv_json_out_int(&j, "threads", fv_model_threads(m));
+    fv_json_out_end(&j, '}');
     return FV_OK;
   }
   if (parameters >= 1000000)

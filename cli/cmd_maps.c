@@ -55,28 +55,28 @@ static void print_text(const maps_run *r) {
 
 static void print_json(const maps_run *r) {
   const fv_maps *maps = &r->maps;
-  json_out j = {.f = r->s->out};
-  json_begin(&j, NULL, '{');
-  json_text(&j, "sweep", maps->sweep);
-  json_text(&j, "stack", maps->stack);
-  json_text(&j, "site", maps->site);
-  json_text(&j, "direction", maps->noise ? "noise" : "denoise");
-  json_text(&j, "metric", metric_name(r->s->args));
-  json_begin(&j, "maps", '[');
+  fv_json_out j = {.stream = r->s->out};
+  fv_json_out_begin(&j, NULL, '{');
+  fv_json_out_text(&j, "sweep", maps->sweep);
+  fv_json_out_text(&j, "stack", maps->stack);
+  fv_json_out_text(&j, "site", maps->site);
+  fv_json_out_text(&j, "direction", maps->noise ? "noise" : "denoise");
+  fv_json_out_text(&j, "metric", metric_name(r->s->args));
+  fv_json_out_begin(&j, "maps", '[');
   for (size_t i = 0; i < maps->count; i++) {
     const fv_mean_map *m = &maps->list[i];
-    json_begin(&j, NULL, '{');
-    json_text(&j, "group", m->group);
-    json_text(&j, "order", order_name(m->order));
-    json_int(&j, "samples", m->samples);
-    json_begin(&j, "pieces", '[');
-    for (int64_t t = 0; t < m->rows; t++) json_text(&j, NULL, m->labels[t]);
-    json_end(&j, ']');
+    fv_json_out_begin(&j, NULL, '{');
+    fv_json_out_text(&j, "group", m->group);
+    fv_json_out_text(&j, "order", order_name(m->order));
+    fv_json_out_int(&j, "samples", m->samples);
+    fv_json_out_begin(&j, "pieces", '[');
+    for (int64_t t = 0; t < m->rows; t++) fv_json_out_text(&j, NULL, m->labels[t]);
+    fv_json_out_end(&j, ']');
     json_matrix(&j, "values", m->values, m->rows, m->layers);
-    json_end(&j, '}');
+    fv_json_out_end(&j, '}');
   }
-  json_end(&j, ']');
-  json_end(&j, '}');
+  fv_json_out_end(&j, ']');
+  fv_json_out_end(&j, '}');
 }
 
 static void csv_lines(FILE *f, const void *user) {

@@ -67,13 +67,15 @@ static fv_status dry_run(run_job *j) {
   if (st) return st;
   double seconds = fv_machine_predict(&machine, &plan.cost);
   if (s->args->json) {
-    json_out o = {.f = s->out};
-    json_begin(&o, NULL, '{');
-    json_int(&o, "samples", plan.samples), json_int(&o, "stored", plan.stored);
-    json_int(&o, "runs", plan.cost.runs), json_int(&o, "rows", plan.cost.rows), json_num(&o, "flops", plan.cost.flops);
-    json_int(&o, "memory", (int64_t)plan.cost.memory), json_int(&o, "weights", (int64_t)plan.cost.weights);
-    json_num(&o, "bytes", plan.bytes), json_num(&o, "seconds", seconds);
-    json_end(&o, '}');
+    fv_json_out o = {.stream = s->out};
+    fv_json_out_begin(&o, NULL, '{');
+    fv_json_out_int(&o, "samples", plan.samples), fv_json_out_int(&o, "stored", plan.stored);
+    fv_json_out_int(&o, "runs", plan.cost.runs), fv_json_out_int(&o, "rows", plan.cost.rows),
+        fv_json_out_num(&o, "flops", plan.cost.flops);
+    fv_json_out_int(&o, "memory", (int64_t)plan.cost.memory),
+        fv_json_out_int(&o, "weights", (int64_t)plan.cost.weights);
+    fv_json_out_num(&o, "bytes", plan.bytes), fv_json_out_num(&o, "seconds", seconds);
+    fv_json_out_end(&o, '}');
     return FV_OK;
   }
   fprintf(s->out, "samples       %lld; %lld are in the database already\n", (long long)plan.samples,
@@ -107,14 +109,15 @@ static fv_status report(run_job *j, const char *path, const fv_study_result *r) 
                    (long long)n.excluded);
   double bytes = stat(path, &info) == 0 ? (double)info.st_size : 0.0;
   if (s->args->json) {
-    json_out o = {.f = s->out};
-    json_begin(&o, NULL, '{');
-    json_text(&o, "db", path), json_int(&o, "samples", n.samples), json_int(&o, "done", n.done);
-    json_int(&o, "excluded", n.excluded), json_int(&o, "rows", n.cells), json_num(&o, "bytes", bytes);
-    json_int(&o, "runs", r->runs), json_num(&o, "seconds", r->seconds);
-    json_num(&o, "waited", r->waited), json_num(&o, "writing", r->writing);
-    json_text(&o, "digest", digest);
-    json_end(&o, '}');
+    fv_json_out o = {.stream = s->out};
+    fv_json_out_begin(&o, NULL, '{');
+    fv_json_out_text(&o, "db", path), fv_json_out_int(&o, "samples", n.samples), fv_json_out_int(&o, "done", n.done);
+    fv_json_out_int(&o, "excluded", n.excluded), fv_json_out_int(&o, "rows", n.cells),
+        fv_json_out_num(&o, "bytes", bytes);
+    fv_json_out_int(&o, "runs", r->runs), fv_json_out_num(&o, "seconds", r->seconds);
+    fv_json_out_num(&o, "waited", r->waited), fv_json_out_num(&o, "writing", r->writing);
+    fv_json_out_text(&o, "digest", digest);
+    fv_json_out_end(&o, '}');
     return FV_OK;
   }
   fprintf(s->out, "samples   %lld of %lld: %lld done, %lld excluded\n", (long long)n.samples,

@@ -96,11 +96,11 @@ static void print_row(const char *stack, const fv_row_info *row, FILE *out) {
   fprintf(out, "%-13s %5lld %8s  %-16s %s\n", stack, (long long)row->row, id, row->piece, row->name);
 }
 
-static void json_span(json_out *j, int64_t first, int64_t last) {
-  json_begin(j, "rows", '[');
-  json_int(j, NULL, first);
-  json_int(j, NULL, last);
-  json_end(j, ']');
+static void json_span(fv_json_out *j, int64_t first, int64_t last) {
+  fv_json_out_begin(j, "rows", '[');
+  fv_json_out_int(j, NULL, first);
+  fv_json_out_int(j, NULL, last);
+  fv_json_out_end(j, ']');
 }
 
 /* The first and the last patch row of a picture. */
@@ -114,43 +114,43 @@ static void picture_rows(const fv_input *in, const char *stack, int64_t picture,
 
 /* "image" holds the grid and the first picture's rows in the last stack that has them: where the text is, for models
  * that splice. "images" holds those of several. */
-static void json_grid(json_out *j, const fv_input *in, const char *stack) {
+static void json_grid(fv_json_out *j, const fv_input *in, const char *stack) {
   int64_t down, across, first, last = 0, n = fv_input_pictures(in);
   if (!fv_input_grid(in, &down, &across) || !stack) {
-    json_text(j, "image", NULL);
+    fv_json_out_text(j, "image", NULL);
     return;
   }
-  json_begin(j, "image", '{');
-  json_begin(j, "grid", '[');
-  json_int(j, NULL, down);
-  json_int(j, NULL, across);
-  json_end(j, ']');
+  fv_json_out_begin(j, "image", '{');
+  fv_json_out_begin(j, "grid", '[');
+  fv_json_out_int(j, NULL, down);
+  fv_json_out_int(j, NULL, across);
+  fv_json_out_end(j, ']');
   picture_rows(in, stack, 0, &first, &last);
   json_span(j, first, last);
-  json_end(j, '}');
+  fv_json_out_end(j, '}');
   if (n == 1) return;
-  json_begin(j, "images", '[');
+  fv_json_out_begin(j, "images", '[');
   for (int64_t k = 0; k < n; k++) {
-    json_begin(j, NULL, '{');
+    fv_json_out_begin(j, NULL, '{');
     picture_rows(in, stack, k, &first, &last);
     json_span(j, first, last);
-    json_end(j, '}');
+    fv_json_out_end(j, '}');
   }
-  json_end(j, ']');
+  fv_json_out_end(j, ']');
 }
 
 static fv_status map(cli_session *s, const fv_input *in) {
-  json_out j = {.f = s->out};
+  fv_json_out j = {.stream = s->out};
   const char *question = fv_model_question_stack(s->model), *picture = NULL;
   int64_t T = question ? fv_input_rows(in, question) : 0;
   fv_row_info row;
   if (s->args->json) {
-    json_begin(&j, NULL, '{');
-    json_begin(&j, "ids", '[');
+    fv_json_out_begin(&j, NULL, '{');
+    fv_json_out_begin(&j, "ids", '[');
     for (int64_t i = 0; i < T; i++)
-      if (!fv_input_row(in, question, i, &row, NULL)) json_int(&j, NULL, row.id);
-    json_end(&j, ']');
-    json_begin(&j, "rows", '[');
+      if (!fv_input_row(in, question, i, &row, NULL)) fv_json_out_int(&j, NULL, row.id);
+    fv_json_out_end(&j, ']');
+    fv_json_out_begin(&j, "rows", '[');
   } else {
     fprintf(s->out, "%-13s %5s %8s  %-16s %s\n", "stack", "row", "id", "piece", "name");
   }
@@ -166,23 +166,23 @@ static fv_status map(cli_session *s, const fv_input *in) {
         print_row(stack.name, &row, s->out);
         continue;
       }
-      json_begin(&j, NULL, '{');
-      json_int(&j, "row", row.row);
-      json_text(&j, "stack", stack.name);
+      fv_json_out_begin(&j, NULL, '{');
+      fv_json_out_int(&j, "row", row.row);
+      fv_json_out_text(&j, "stack", stack.name);
       if (row.id >= 0)
-        json_int(&j, "id", row.id);
+        fv_json_out_int(&j, "id", row.id);
       else
-        json_text(&j, "id", NULL);
-      json_text(&j, "piece", row.piece);
-      json_text(&j, "name", row.name);
-      if (fv_input_texts(in) > 1 && row.id >= 0) json_int(&j, "text", row.text);
-      json_end(&j, '}');
+        fv_json_out_text(&j, "id", NULL);
+      fv_json_out_text(&j, "piece", row.piece);
+      fv_json_out_text(&j, "name", row.name);
+      if (fv_input_texts(in) > 1 && row.id >= 0) fv_json_out_int(&j, "text", row.text);
+      fv_json_out_end(&j, '}');
     }
   }
   if (!s->args->json) return FV_OK;
-  json_end(&j, ']');
+  fv_json_out_end(&j, ']');
   json_grid(&j, in, picture);
-  json_end(&j, '}');
+  fv_json_out_end(&j, '}');
   return FV_OK;
 }
 

@@ -4,7 +4,7 @@
 
 typedef struct report {
   cli_session *s;
-  json_out j;
+  fv_json_out j;
   int64_t compared;
   double worst;
   char first[256];
@@ -18,13 +18,13 @@ static fv_status on_verdict(void *user, const fv_verdict *v, fv_error *err) {
     snprintf(r->first, sizeof r->first, "%s: %s differs by %.3g of its largest value (mean %.3g)", v->sample, v->what,
              v->relative, v->mean);
   if (r->s->args->json) {
-    json_begin(&r->j, NULL, '{');
-    json_text(&r->j, "sample", v->sample);
-    json_text(&r->j, "what", v->what);
-    json_num(&r->j, "relative", v->relative);
-    json_num(&r->j, "mean", v->mean);
-    json_bool(&r->j, "good", v->good);
-    json_end(&r->j, '}');
+    fv_json_out_begin(&r->j, NULL, '{');
+    fv_json_out_text(&r->j, "sample", v->sample);
+    fv_json_out_text(&r->j, "what", v->what);
+    fv_json_out_num(&r->j, "relative", v->relative);
+    fv_json_out_num(&r->j, "mean", v->mean);
+    fv_json_out_bool(&r->j, "good", v->good);
+    fv_json_out_end(&r->j, '}');
   } else if (!v->good) {
     fprintf(stderr, "%s %-36s %10.3g %10.3g\n", v->sample, v->what, v->relative, v->mean);
   }
@@ -32,19 +32,19 @@ static fv_status on_verdict(void *user, const fv_verdict *v, fv_error *err) {
 }
 
 static fv_status run(cli_session *s) {
-  report r = {.s = s, .j = {.f = s->out}};
+  report r = {.s = s, .j = {.stream = s->out}};
   int64_t failed = 0;
   if (!s->args->vectors)
     return fv_fail(&s->err, FV_EUSAGE, "a folder of reference activations is missing: --vectors DIR");
   if (s->args->tolerance < 0.0) return fv_fail(&s->err, FV_EUSAGE, "--tolerance is negative; expected 0 or more");
-  if (s->args->json) json_begin(&r.j, NULL, '{'), json_begin(&r.j, "compared", '[');
+  if (s->args->json) fv_json_out_begin(&r.j, NULL, '{'), fv_json_out_begin(&r.j, "compared", '[');
   fv_status st = fv_verify(s->model, s->args->vectors, s->args->tolerance, on_verdict, &r, &failed, &s->err);
   if (st) return st;
   if (s->args->json) {
-    json_end(&r.j, ']');
-    json_int(&r.j, "failed", failed);
-    json_num(&r.j, "worst", r.worst);
-    json_end(&r.j, '}');
+    fv_json_out_end(&r.j, ']');
+    fv_json_out_int(&r.j, "failed", failed);
+    fv_json_out_num(&r.j, "worst", r.worst);
+    fv_json_out_end(&r.j, '}');
   } else {
     fprintf(s->out, "%lld comparisons, %lld outside %g; largest difference %.3g of the largest value\n",
             (long long)r.compared, (long long)failed, s->args->tolerance, r.worst);

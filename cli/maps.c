@@ -84,17 +84,17 @@ fv_status maps_draw(cli_session *s, cli_panel *panels, size_t n, const char *tit
   return st;
 }
 
-void json_map_begin(json_out *j, const cli_map *m) {
-  json_begin(j, NULL, '{');
-  json_text(j, "corrupt", m->corrupt);
-  json_text(j, "stack", m->stack);
-  json_text(j, "site", m->site);
-  json_begin(j, "layers", '[');
-  for (int64_t c = 0; c < m->cols; c++) json_whole_or_null(j, NULL, m->layers[c]);
-  json_end(j, ']');
-  json_begin(j, "pieces", '[');
-  for (int64_t i = 0; i < m->rows; i++) json_text(j, NULL, m->labels[i]);
-  json_end(j, ']');
+void json_map_begin(fv_json_out *j, const cli_map *m) {
+  fv_json_out_begin(j, NULL, '{');
+  fv_json_out_text(j, "corrupt", m->corrupt);
+  fv_json_out_text(j, "stack", m->stack);
+  fv_json_out_text(j, "site", m->site);
+  fv_json_out_begin(j, "layers", '[');
+  for (int64_t c = 0; c < m->cols; c++) fv_json_out_count(j, NULL, m->layers[c]);
+  fv_json_out_end(j, ']');
+  fv_json_out_begin(j, "pieces", '[');
+  for (int64_t i = 0; i < m->rows; i++) fv_json_out_text(j, NULL, m->labels[i]);
+  fv_json_out_end(j, ']');
 }
 
 void print_runs(FILE *out, const cli_runs *r) {
@@ -103,15 +103,15 @@ void print_runs(FILE *out, const cli_runs *r) {
   if (r->checked) fprintf(out, "%lld runs recomputed alone: the same bits\n", (long long)r->checked);
 }
 
-void json_runs(json_out *j, const cli_session *s, const cli_runs *r) {
-  json_int(j, "window", r->window);
-  json_int(j, "seed", r->seed);
-  json_text(j, "rng", s->args->rng);
-  json_int(j, "runs", r->runs);
-  json_int(j, "rows", r->cost->rows);
-  json_num(j, "flops", r->cost->flops);
-  json_int(j, "checked", r->checked);
-  json_text(j, "engine", fv_model_engine(s->model));
+void json_runs(fv_json_out *j, const cli_session *s, const cli_runs *r) {
+  fv_json_out_int(j, "window", r->window);
+  fv_json_out_int(j, "seed", r->seed);
+  fv_json_out_text(j, "rng", s->args->rng);
+  fv_json_out_int(j, "runs", r->runs);
+  fv_json_out_int(j, "rows", r->cost->rows);
+  fv_json_out_num(j, "flops", r->cost->flops);
+  fv_json_out_int(j, "checked", r->checked);
+  fv_json_out_text(j, "engine", fv_model_engine(s->model));
 }
 
 fv_status npz_arrays(cli_session *s, fv_npz *z, const char *prefix, const cli_array *arrays, size_t n) {

@@ -38,7 +38,7 @@ typedef struct cli_map {
   char *const *labels;   /* [rows] */
 } cli_map;
 /* Begins the map's object with what a cli_map holds; the caller adds its numbers and ends it. */
-void json_map_begin(json_out *j, const cli_map *m);
+void json_map_begin(fv_json_out *j, const cli_map *m);
 
 /* What was computed. */
 typedef struct cli_runs {
@@ -47,7 +47,7 @@ typedef struct cli_runs {
 } cli_runs;
 void print_runs(FILE *out, const cli_runs *r);
 /* Members of the object around the maps. */
-void json_runs(json_out *j, const cli_session *s, const cli_runs *r);
+void json_runs(fv_json_out *j, const cli_session *s, const cli_runs *r);
 
 typedef struct cli_array {
   const char *name;

@@ -78,42 +78,42 @@ static void print_summary(const patch_run *r) {
             (long long)p->undefined);
 }
 
-static void json_map(json_out *j, const patch_map *m) {
+static void json_map(fv_json_out *j, const patch_map *m) {
   json_map_begin(j, &(cli_map){m->corrupt, m->stack, m->site, m->nrows, m->ncols, m->layers, m->labels});
-  json_whole_or_null(j, "head", m->head);
-  json_int(j, "draws", m->draws);
-  json_num(j, "corrupt_prob", m->corrupt_prob);
-  json_num(j, "corrupt_logit_diff", m->corrupt_logit_diff);
-  json_begin(j, "rows", '[');
-  for (int64_t i = 0; i < m->nrows; i++) json_int(j, NULL, m->rows[i]);
-  json_end(j, ']');
+  fv_json_out_count(j, "head", m->head);
+  fv_json_out_int(j, "draws", m->draws);
+  fv_json_out_num(j, "corrupt_prob", m->corrupt_prob);
+  fv_json_out_num(j, "corrupt_logit_diff", m->corrupt_logit_diff);
+  fv_json_out_begin(j, "rows", '[');
+  for (int64_t i = 0; i < m->nrows; i++) fv_json_out_int(j, NULL, m->rows[i]);
+  fv_json_out_end(j, ']');
   for (int k = 0; k < PATCH_METRICS; k++) json_matrix(j, patch_metrics[k], m->values[k], m->nrows, m->ncols);
-  json_end(j, '}');
+  fv_json_out_end(j, '}');
 }
 
 static fv_status print_json(const patch_run *r) {
   const fv_patch_result *p = &r->result;
   const fv_patch_options *o = r->options;
-  json_out j = {.f = r->s->out};
-  json_begin(&j, NULL, '{');
+  fv_json_out j = {.stream = r->s->out};
+  fv_json_out_begin(&j, NULL, '{');
   fv_status st = json_model(&j, r->s);
   if (st) return st;
   json_question(&j, &o->input);
   json_piece(&j, "answer", p->clean_top, p->clean_answer);
   json_piece(&j, "correct", p->correct_id, p->correct);
   json_piece(&j, "incorrect", p->incorrect_id, p->incorrect);
-  json_bool(&j, "clean_right", p->clean_right);
-  json_whole_or_null(&j, "answer_row", p->answer_row);
-  json_num(&j, "clean_prob", p->clean_prob);
-  json_num(&j, "clean_logit_diff", p->clean_logit_diff);
-  json_text(&j, "direction", o->noise ? "noise" : "denoise");
-  json_text(&j, "heads", o->heads);
+  fv_json_out_bool(&j, "clean_right", p->clean_right);
+  fv_json_out_count(&j, "answer_row", p->answer_row);
+  fv_json_out_num(&j, "clean_prob", p->clean_prob);
+  fv_json_out_num(&j, "clean_logit_diff", p->clean_logit_diff);
+  fv_json_out_text(&j, "direction", o->noise ? "noise" : "denoise");
+  fv_json_out_text(&j, "heads", o->heads);
   json_runs(&j, r->s, &(cli_runs){o->window, o->seed, p->runs, p->checked, &p->cost});
-  json_int(&j, "undefined", p->undefined);
-  json_begin(&j, "maps", '[');
+  fv_json_out_int(&j, "undefined", p->undefined);
+  fv_json_out_begin(&j, "maps", '[');
   for (size_t i = 0; i < r->nmaps; i++) json_map(&j, &r->maps[i]);
-  json_end(&j, ']');
-  json_end(&j, '}');
+  fv_json_out_end(&j, ']');
+  fv_json_out_end(&j, '}');
   return FV_OK;
 }
 

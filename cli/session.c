@@ -205,18 +205,18 @@ void print_cost(cli_session *s, const fv_cost *c) {
   fv_machine machine;
   double seconds = fv_machine_measure(s->model, 0.0, &machine, &s->err) ? NAN : fv_machine_predict(&machine, c);
   if (s->args->json) {
-    json_out j = {.f = s->out};
-    json_begin(&j, NULL, '{');
-    json_int(&j, "runs", c->runs);
-    json_int(&j, "passes", c->parts);
-    json_int(&j, "rows", c->rows);
-    json_num(&j, "flops", c->flops);
-    json_num(&j, "full_flops", c->full_flops);
-    json_int(&j, "memory", (int64_t)c->memory);
-    json_int(&j, "weights", (int64_t)c->weights);
-    json_int(&j, "streamed", (int64_t)c->streamed);
-    json_num(&j, "seconds", seconds);
-    json_end(&j, '}');
+    fv_json_out j = {.stream = s->out};
+    fv_json_out_begin(&j, NULL, '{');
+    fv_json_out_int(&j, "runs", c->runs);
+    fv_json_out_int(&j, "passes", c->parts);
+    fv_json_out_int(&j, "rows", c->rows);
+    fv_json_out_num(&j, "flops", c->flops);
+    fv_json_out_num(&j, "full_flops", c->full_flops);
+    fv_json_out_int(&j, "memory", (int64_t)c->memory);
+    fv_json_out_int(&j, "weights", (int64_t)c->weights);
+    fv_json_out_int(&j, "streamed", (int64_t)c->streamed);
+    fv_json_out_num(&j, "seconds", seconds);
+    fv_json_out_end(&j, '}');
     return;
   }
   fprintf(s->out, "runs          %lld in %lld pass%s\n", (long long)c->runs, (long long)c->parts,

@@ -97,40 +97,40 @@ static void print_summary(const trace_run *r) {
   for (size_t i = 0; i < r->samples.nexcluded; i++) fprintf(stderr, "excluded: %s\n", r->samples.excluded[i]);
 }
 
-static void json_map(json_out *j, const trace_run *r, const fv_trace_map *m) {
+static void json_map(fv_json_out *j, const trace_run *r, const fv_trace_map *m) {
   const char *corrupt = corruption(r, m->corrupt);
   json_map_begin(j, &(cli_map){corrupt, m->stack, m->site, m->rows, m->cols, m->layers, m->labels});
-  json_whole_or_null(j, "draw", m->draw);
-  json_int(j, "samples", m->samples);
-  json_num(j, "clean_prob", m->high);
-  json_num(j, "corrupt_prob", m->low);
+  fv_json_out_count(j, "draw", m->draw);
+  fv_json_out_int(j, "samples", m->samples);
+  fv_json_out_num(j, "clean_prob", m->high);
+  fv_json_out_num(j, "corrupt_prob", m->low);
   json_matrix(j, "prob", m->prob, m->rows, m->cols);
   json_matrix(j, "normalised", m->normalised, m->rows, m->cols);
-  json_end(j, '}');
+  fv_json_out_end(j, '}');
 }
 
 static fv_status print_json(const trace_run *r) {
   const fv_trace_result *t = &r->result;
-  json_out j = {.f = r->s->out};
-  json_begin(&j, NULL, '{');
+  fv_json_out j = {.stream = r->s->out};
+  fv_json_out_begin(&j, NULL, '{');
   fv_status st = json_model(&j, r->s);
   if (st) return st;
   if (!r->s->args->samples) {
     json_question(&j, &r->options->input);
     json_piece(&j, "answer", t->answer_id, t->answer);
   } else {
-    json_int(&j, "samples", r->traced);
-    json_int(&j, "matched", r->matched);
-    json_begin(&j, "excluded", '[');
-    for (size_t i = 0; i < r->samples.nexcluded; i++) json_text(&j, NULL, r->samples.excluded[i]);
-    json_end(&j, ']');
+    fv_json_out_int(&j, "samples", r->traced);
+    fv_json_out_int(&j, "matched", r->matched);
+    fv_json_out_begin(&j, "excluded", '[');
+    for (size_t i = 0; i < r->samples.nexcluded; i++) fv_json_out_text(&j, NULL, r->samples.excluded[i]);
+    fv_json_out_end(&j, ']');
   }
   json_runs(&j, r->s, &(cli_runs){r->options->window, r->options->seed, t->runs, t->checked, &t->cost});
-  json_int(&j, "flat", t->flat);
-  json_begin(&j, "maps", '[');
+  fv_json_out_int(&j, "flat", t->flat);
+  fv_json_out_begin(&j, "maps", '[');
   for (size_t i = 0; i < t->nmaps; i++) json_map(&j, r, &t->maps[i]);
-  json_end(&j, ']');
-  json_end(&j, '}');
+  fv_json_out_end(&j, ']');
+  fv_json_out_end(&j, '}');
   return FV_OK;
 }
 

@@ -10,6 +10,7 @@
 #include "fovea/export.h"
 #include "fovea/heads.h"
 #include "fovea/input.h"
+#include "fovea/json_out.h"
 #include "fovea/machine.h"
 #include "fovea/mean_maps.h"
 #include "fovea/model.h"

@@ -144,6 +144,14 @@ size_t fv_utf8_next(const char *s, size_t n, uint32_t *code) {
   return len;
 }
 
+size_t fv_utf8_scan(const char *s, size_t n, uint32_t *code) {
+  unsigned char c = (unsigned char)*s;
+  size_t len = c < 0x80 ? 1 : c < 0xE0 ? 2 : c < 0xF0 ? 3 : 4;
+  if (len <= n && fv_utf8_valid(s, len, NULL)) return fv_utf8_next(s, len, code);
+  *code = 0xFFFD;
+  return 1;
+}
+
 size_t fv_utf8_put(uint32_t code, char out[4]) {
   if (code < 0x80) return out[0] = (char)code, 1;
   if (code < 0x800) return out[0] = (char)(0xC0 | code >> 6), out[1] = (char)(0x80 | (code & 0x3F)), 2;

@@ -51,6 +51,8 @@ bool fv_all_finite(const float *x, int64_t n);
 bool fv_utf8_valid(const char *s, size_t n, size_t *bad);
 /* Decodes one code point of valid UTF-8 at s (n > 0 bytes left) and returns its length in bytes. */
 size_t fv_utf8_next(const char *s, size_t n, uint32_t *code);
+/* The same of any bytes: U+FFFD and 1 for a byte that begins no code point. */
+size_t fv_utf8_scan(const char *s, size_t n, uint32_t *code);
 /* Encodes a code point; returns the length (1 to 4). */
 size_t fv_utf8_put(uint32_t code, char out[4]);
 

@@ -6,6 +6,7 @@
 #include "base/bytes.h"
 #include "base/csv.h"
 #include "base/files.h"
+#include "fovea/json_out.h"
 #include "fovea/table.h"
 #include "report/columns.h"
 
@@ -17,35 +18,30 @@ struct fv_table_file {
   int64_t rows;
 };
 
-static void json_text(FILE *f, const char *s) {
-  putc('"', f);
-  for (; *s; s++) {
-    unsigned char c = (unsigned char)*s;
-    if (c == '"' || c == '\\')
-      fprintf(f, "\\%c", c);
-    else if (c == '\n')
-      fputs("\\n", f);
-    else if (c == '\t')
-      fputs("\\t", f);
-    else if (c < 0x20 || c == 0x7F)
-      fprintf(f, "\\u%04x", c);
-    else
-      putc(c, f);
-  }
-  putc('"', f);
-}
-
-static void cell(FILE *f, const fv_row *row, const fv_column *column, bool json) {
+static void csv_cell(FILE *f, const fv_row *row, const fv_column *column) {
   char number[FV_NUMBER_TEXT];
   switch (column->type) {
-    case FV_COLUMN_TEXT: (json ? json_text : fv_csv_write)(f, fv_cell_text(row, column)); return;
+    case FV_COLUMN_TEXT: fv_csv_write(f, fv_cell_text(row, column)); return;
     case FV_COLUMN_INT: fprintf(f, "%" PRId64, fv_cell_int(row, column)); return;
     case FV_COLUMN_NUMBER:
       fv_number_format(number, fv_cell_number(row, column));
-      if (json && isinf(fv_cell_number(row, column)))
-        json_text(f, number);
+      fputs(number, f);
+      return;
+  }
+}
+
+/* Infinities are texts: JSON has no other way to say them. */
+static void json_cell(fv_json_out *j, const fv_row *row, const fv_column *column) {
+  char number[FV_NUMBER_TEXT];
+  switch (column->type) {
+    case FV_COLUMN_TEXT: fv_json_out_text(j, column->name, fv_cell_text(row, column)); return;
+    case FV_COLUMN_INT: fv_json_out_int(j, column->name, fv_cell_int(row, column)); return;
+    case FV_COLUMN_NUMBER:
+      fv_number_format(number, fv_cell_number(row, column));
+      if (isinf(fv_cell_number(row, column)))
+        fv_json_out_text(j, column->name, number);
       else
-        fputs(number, f);
+        fv_json_out_num(j, column->name, fv_cell_number(row, column));
       return;
   }
 }
@@ -53,21 +49,19 @@ static void cell(FILE *f, const fv_row *row, const fv_column *column, bool json)
 static void csv_row(FILE *f, const fv_row *row, size_t columns) {
   for (size_t i = 0; i < columns; i++) {
     if (i > 0) putc(',', f);
-    if (!fv_cell_empty(row, &fv_columns[i])) cell(f, row, &fv_columns[i], false);
+    if (!fv_cell_empty(row, &fv_columns[i])) csv_cell(f, row, &fv_columns[i]);
   }
   putc('\n', f);
 }
 
+/* A line of its own within the list. */
 static void json_row(FILE *f, const fv_row *row, bool first) {
-  const char *before = "";
-  fputs(first ? "{" : ",\n{", f);
-  for (size_t i = 0; i < FV_COLUMNS; i++) {
-    if (fv_cell_empty(row, &fv_columns[i])) continue;
-    fprintf(f, "%s\"%s\":", before, fv_columns[i].name);
-    cell(f, row, &fv_columns[i], true);
-    before = ",";
-  }
-  putc('}', f);
+  fv_json_out j = {.stream = f, .depth = 1};
+  if (!first) fputs(",\n", f);
+  fv_json_out_begin(&j, NULL, '{');
+  for (size_t i = 0; i < FV_COLUMNS; i++)
+    if (!fv_cell_empty(row, &fv_columns[i])) json_cell(&j, row, &fv_columns[i]);
+  fv_json_out_end(&j, '}');
 }
 
 static fv_status open_file(const char *path, bool json, size_t columns, fv_table_file **out, fv_error *err) {

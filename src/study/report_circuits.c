@@ -7,40 +7,40 @@
 #include "fovea/heads.h"
 #include "study/report_circuits.h"
 
-static void write_circuit(fv_page_json *j, const fv_report *r, const fv_report_map *m, const char *group,
+static void write_circuit(fv_json_out *j, const fv_report *r, const fv_report_map *m, const char *group,
                           const fv_heads *h, const fv_circuit *c) {
-  fv_page_json_begin(j, NULL, '{');
-  fv_page_json_int(j, "sweep", m->sweep);
-  fv_page_json_text(j, "sweep_name", r->sweeps[m->sweep].name);
-  fv_page_json_text(j, "stack", h->stack);
-  fv_page_json_text(j, "site", h->site);
-  fv_page_json_text(j, "group", group);
-  fv_page_json_int(j, "samples", c->samples);
-  fv_page_json_int(j, "dropped", h->dropped);
-  fv_page_json_int(j, "size", c->size);
-  fv_page_json_num(j, "threshold", (float)c->threshold);
-  fv_page_json_begin(j, "heads", '[');
+  fv_json_out_begin(j, NULL, '{');
+  fv_json_out_int(j, "sweep", m->sweep);
+  fv_json_out_text(j, "sweep_name", r->sweeps[m->sweep].name);
+  fv_json_out_text(j, "stack", h->stack);
+  fv_json_out_text(j, "site", h->site);
+  fv_json_out_text(j, "group", group);
+  fv_json_out_int(j, "samples", c->samples);
+  fv_json_out_int(j, "dropped", h->dropped);
+  fv_json_out_int(j, "size", c->size);
+  fv_json_out_num(j, "threshold", (float)c->threshold);
+  fv_json_out_begin(j, "heads", '[');
   for (int64_t i = 0; i < c->layers * c->heads; i++) {
     const fv_head_score *s = &c->list[i];
     if (isnan(s->importance)) continue;
-    fv_page_json_begin(j, NULL, '{');
-    fv_page_json_int(j, "layer", s->layer);
-    fv_page_json_int(j, "head", s->head);
-    fv_page_json_num(j, "importance", (float)s->importance);
-    fv_page_json_num(j, "low", (float)s->low);
-    fv_page_json_num(j, "high", (float)s->high);
-    fv_page_json_num(j, "mean", (float)s->mean);
-    fv_page_json_rough(j, "q", s->q);
-    fv_page_json_int(j, "n", s->samples);
-    fv_page_json_bool(j, "inside", s->in_circuit);
-    fv_page_json_end(j, '}');
+    fv_json_out_begin(j, NULL, '{');
+    fv_json_out_int(j, "layer", s->layer);
+    fv_json_out_int(j, "head", s->head);
+    fv_json_out_num(j, "importance", (float)s->importance);
+    fv_json_out_num(j, "low", (float)s->low);
+    fv_json_out_num(j, "high", (float)s->high);
+    fv_json_out_num(j, "mean", (float)s->mean);
+    fv_json_out_num(j, "q", fv_report_rough(s->q));
+    fv_json_out_int(j, "n", s->samples);
+    fv_json_out_bool(j, "inside", s->in_circuit);
+    fv_json_out_end(j, '}');
   }
-  fv_page_json_end(j, ']');
-  fv_page_json_end(j, '}');
+  fv_json_out_end(j, ']');
+  fv_json_out_end(j, '}');
 }
 
 /* A site whose heads have no finite value is no error here: the report says nothing about it. */
-static fv_status one_circuit(fv_page_json *j, const fv_report *r, const fv_report_map *m, const char *group,
+static fv_status one_circuit(fv_json_out *j, const fv_report *r, const fv_report_map *m, const char *group,
                              const fv_heads *h, fv_error *err) {
   fv_circuit_options o;
   fv_circuit c = {0};
@@ -52,7 +52,7 @@ static fv_status one_circuit(fv_page_json *j, const fv_report *r, const fv_repor
   return st == FV_ENOTFOUND ? FV_OK : st;
 }
 
-static fv_status site_circuits(fv_page_json *j, const fv_report *r, const fv_store *store, const fv_report_map *m,
+static fv_status site_circuits(fv_json_out *j, const fv_report *r, const fv_store *store, const fv_report_map *m,
                                fv_error *err) {
   char site[256];
   fv_heads all = {0};
@@ -73,9 +73,9 @@ static fv_status site_circuits(fv_page_json *j, const fv_report *r, const fv_sto
 
 static bool same(const char *a, const char *b) { return a && b ? strcmp(a, b) == 0 : a == b; }
 
-fv_status fv_report_circuits_write(const fv_report *r, const fv_store *store, fv_page_json *j, fv_error *err) {
+fv_status fv_report_circuits_write(const fv_report *r, const fv_store *store, fv_json_out *j, fv_error *err) {
   fv_status st = FV_OK;
-  fv_page_json_begin(j, "circuits", '[');
+  fv_json_out_begin(j, "circuits", '[');
   for (size_t i = 0; store && i < r->maps.count && !st; i++) {
     const fv_report_map *m = &r->maps.list[i];
     bool seen = m->ncells == 0 || m->cells[0].head < 0 || !m->stack || strcmp(r->sweeps[m->sweep].kind, "patch") != 0;
@@ -85,6 +85,6 @@ fv_status fv_report_circuits_write(const fv_report *r, const fv_store *store, fv
     }
     if (!seen) st = site_circuits(j, r, store, m, err);
   }
-  fv_page_json_end(j, ']');
+  fv_json_out_end(j, ']');
   return st;
 }

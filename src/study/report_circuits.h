@@ -6,6 +6,6 @@
 #include "study/report_data.h"
 
 /* The list "circuits"; empty without a store. */
-fv_status fv_report_circuits_write(const fv_report *r, const fv_store *store, fv_page_json *j, fv_error *err);
+fv_status fv_report_circuits_write(const fv_report *r, const fv_store *store, fv_json_out *j, fv_error *err);
 
 #endif

@@ -11,8 +11,8 @@
 #ifndef FOVEA_STUDY_REPORT_MAPS_H
 #define FOVEA_STUDY_REPORT_MAPS_H
 
+#include "fovea/json_out.h"
 #include "fovea/table.h"
-#include "study/page_json.h"
 
 typedef enum fv_report_metric {
   FV_REPORT_EFFECT,
@@ -84,7 +84,10 @@ void fv_report_maps_release(fv_report_maps *maps);
 void fv_report_kept_release(fv_report_kept *kept);
 
 /* Writes the list of maps, and the values of one sample as a list of {map, effect, prob, ...}. */
-fv_status fv_report_maps_write(const fv_report_maps *maps, fv_page_json *j, fv_error *err);
-fv_status fv_report_kept_write(const fv_report_maps *maps, const fv_report_kept *kept, fv_page_json *j, fv_error *err);
+fv_status fv_report_maps_write(const fv_report_maps *maps, fv_json_out *j, fv_error *err);
+fv_status fv_report_kept_write(const fv_report_maps *maps, const fv_report_kept *kept, fv_json_out *j, fv_error *err);
+
+/* Three significant digits: for what says how far a number is to be trusted. NaN where it is not finite. */
+double fv_report_rough(double value);
 
 #endif

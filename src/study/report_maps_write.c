@@ -68,29 +68,35 @@ static fv_status axes_fill(axes *a, const fv_report_map *m, fv_error *err) {
   return FV_OK;
 }
 
-static void write_keys(fv_page_json *j, const char *name, const int64_t *keys, size_t n) {
-  fv_page_json_begin(j, name, '[');
-  for (size_t i = 0; i < n; i++) fv_page_json_count(j, NULL, keys[i]);
-  fv_page_json_end(j, ']');
+double fv_report_rough(double value) {
+  if (!isfinite(value) || value == 0.0) return isfinite(value) ? value : NAN;
+  double unit = pow(10.0, floor(log10(fabs(value))) - 2.0);
+  return nearbyint(value / unit) * unit;
+}
+
+static void write_keys(fv_json_out *j, const char *name, const int64_t *keys, size_t n) {
+  fv_json_out_begin(j, name, '[');
+  for (size_t i = 0; i < n; i++) fv_json_out_count(j, NULL, keys[i]);
+  fv_json_out_end(j, ']');
 }
 
 /* The most frequent piece of every row, and in which share of the samples it stands there. */
-static void write_labels(fv_page_json *j, const fv_report_map *m, const axes *a) {
-  fv_page_json_begin(j, "pieces", '[');
+static void write_labels(fv_json_out *j, const fv_report_map *m, const axes *a) {
+  fv_json_out_begin(j, "pieces", '[');
   for (size_t pass = 0; pass < 2; pass++) {
-    if (pass == 1) fv_page_json_end(j, ']'), fv_page_json_begin(j, "share", '[');
+    if (pass == 1) fv_json_out_end(j, ']'), fv_json_out_begin(j, "share", '[');
     for (size_t i = 0; i < a->nrows; i++) {
       const fv_report_label *l = a->rows[i] >= 0 && m->labels ? &m->labels[a->rows[i]] : NULL;
       int best = 0;
       for (int k = 1; l && k < FV_REPORT_PIECES; k++)
         if (l->counts[k] > l->counts[best]) best = k;
       if (pass == 0)
-        fv_page_json_text(j, NULL, l ? l->pieces[best] : NULL);
+        fv_json_out_text(j, NULL, l ? l->pieces[best] : NULL);
       else
-        fv_page_json_rough(j, NULL, l && l->total ? (double)l->counts[best] / (double)l->total : NAN);
+        fv_json_out_num(j, NULL, fv_report_rough(l && l->total ? (double)l->counts[best] / (double)l->total : NAN));
     }
   }
-  fv_page_json_end(j, ']');
+  fv_json_out_end(j, ']');
 }
 
 static bool has_metric(const fv_report_map *m, int k) {
@@ -106,66 +112,66 @@ static double spread(const fv_report_cell *c, int k) {
   return variance > 0.0 ? sqrt(variance) : 0.0;
 }
 
-static void write_means(fv_page_json *j, const fv_report_map *m, const axes *a, int k) {
-  fv_page_json_begin(j, names[k], '[');
+static void write_means(fv_json_out *j, const fv_report_map *m, const axes *a, int k) {
+  fv_json_out_begin(j, names[k], '[');
   for (size_t i = 0; i < a->total; i++) {
     const fv_report_cell *c = a->order[i] ? &m->cells[a->order[i] - 1] : NULL;
-    fv_page_json_num(j, NULL, c && c->n[k] ? (float)(c->sum[k] / (double)c->n[k]) : NAN);
+    fv_json_out_num(j, NULL, c && c->n[k] ? (float)(c->sum[k] / (double)c->n[k]) : NAN);
   }
-  fv_page_json_end(j, ']');
+  fv_json_out_end(j, ']');
 }
 
-static void write_spreads(fv_page_json *j, const fv_report_map *m, const axes *a, int k) {
-  fv_page_json_begin(j, names[k], '[');
+static void write_spreads(fv_json_out *j, const fv_report_map *m, const axes *a, int k) {
+  fv_json_out_begin(j, names[k], '[');
   for (size_t i = 0; i < a->total; i++)
-    fv_page_json_rough(j, NULL, a->order[i] ? spread(&m->cells[a->order[i] - 1], k) : NAN);
-  fv_page_json_end(j, ']');
+    fv_json_out_num(j, NULL, fv_report_rough(a->order[i] ? spread(&m->cells[a->order[i] - 1], k) : NAN));
+  fv_json_out_end(j, ']');
 }
 
 /* How many runs are behind a mean: one number when that is the same for all cells. */
-static void write_counts(fv_page_json *j, const fv_report_map *m, const axes *a, int k) {
+static void write_counts(fv_json_out *j, const fv_report_map *m, const axes *a, int k) {
   bool same = true;
   for (size_t i = 1; i < m->ncells; i++) same &= m->cells[i].n[k] == m->cells[0].n[k];
   if (same) {
-    fv_page_json_begin(j, names[k], '[');
-    fv_page_json_int(j, NULL, m->cells[0].n[k]);
-    fv_page_json_end(j, ']');
+    fv_json_out_begin(j, names[k], '[');
+    fv_json_out_int(j, NULL, m->cells[0].n[k]);
+    fv_json_out_end(j, ']');
     return;
   }
-  fv_page_json_begin(j, names[k], '[');
-  for (size_t i = 0; i < a->total; i++) fv_page_json_int(j, NULL, a->order[i] ? m->cells[a->order[i] - 1].n[k] : 0);
-  fv_page_json_end(j, ']');
+  fv_json_out_begin(j, names[k], '[');
+  for (size_t i = 0; i < a->total; i++) fv_json_out_int(j, NULL, a->order[i] ? m->cells[a->order[i] - 1].n[k] : 0);
+  fv_json_out_end(j, ']');
 }
 
-static void write_metrics(fv_page_json *j, const fv_report_map *m, const axes *a, const char *key,
-                          void (*write)(fv_page_json *, const fv_report_map *, const axes *, int)) {
+static void write_metrics(fv_json_out *j, const fv_report_map *m, const axes *a, const char *key,
+                          void (*write)(fv_json_out *, const fv_report_map *, const axes *, int)) {
   bool effect = has_metric(m, FV_REPORT_EFFECT), large = m->ncells > LARGE_MAP;
-  fv_page_json_begin(j, key, '{');
+  fv_json_out_begin(j, key, '{');
   for (int k = 0; k < FV_REPORT_METRICS; k++) {
     if (!has_metric(m, k) || (k == FV_REPORT_RESTORED && effect)) continue;
     if (large && k != (effect ? FV_REPORT_EFFECT : FV_REPORT_PROB)) continue;
     if (!large || write != write_spreads) write(j, m, a, k);
   }
-  fv_page_json_end(j, '}');
+  fv_json_out_end(j, '}');
 }
 
-static fv_status write_map(const fv_report_map *m, fv_page_json *j, fv_error *err) {
+static fv_status write_map(const fv_report_map *m, fv_json_out *j, fv_error *err) {
   axes a;
   fv_status st = axes_fill(&a, m, err);
   if (!st) {
-    fv_page_json_begin(j, NULL, '{');
-    fv_page_json_int(j, "sweep", m->sweep);
-    fv_page_json_count(j, "group", m->group);
-    fv_page_json_text(j, "corrupt", m->corrupt);
-    fv_page_json_text(j, "stack", m->stack);
-    fv_page_json_text(j, "site", m->site);
-    fv_page_json_text(j, "op", m->op);
-    fv_page_json_count(j, "window", m->window);
-    fv_page_json_count(j, "length", m->rows);
-    fv_page_json_int(j, "samples", m->samples);
-    fv_page_json_int(j, "runs", m->runs);
-    fv_page_json_num(j, "clean_prob", (float)(m->clean_prob / (double)m->runs));
-    fv_page_json_num(j, "corrupt_prob", (float)(m->corrupt_prob / (double)m->runs));
+    fv_json_out_begin(j, NULL, '{');
+    fv_json_out_int(j, "sweep", m->sweep);
+    fv_json_out_count(j, "group", m->group);
+    fv_json_out_text(j, "corrupt", m->corrupt);
+    fv_json_out_text(j, "stack", m->stack);
+    fv_json_out_text(j, "site", m->site);
+    fv_json_out_text(j, "op", m->op);
+    fv_json_out_count(j, "window", m->window);
+    fv_json_out_count(j, "length", m->rows);
+    fv_json_out_int(j, "samples", m->samples);
+    fv_json_out_int(j, "runs", m->runs);
+    fv_json_out_num(j, "clean_prob", (float)(m->clean_prob / (double)m->runs));
+    fv_json_out_num(j, "corrupt_prob", (float)(m->corrupt_prob / (double)m->runs));
     write_keys(j, "rows", a.rows, a.nrows);
     if (m->rows > 0) write_labels(j, m, &a);
     write_keys(j, "layers", a.layers, a.nlayers);
@@ -173,50 +179,50 @@ static fv_status write_map(const fv_report_map *m, fv_page_json *j, fv_error *er
     write_metrics(j, m, &a, "mean", write_means);
     write_metrics(j, m, &a, "sd", write_spreads);
     write_metrics(j, m, &a, "n", write_counts);
-    fv_page_json_end(j, '}');
+    fv_json_out_end(j, '}');
   }
   axes_release(&a);
   return st;
 }
 
-fv_status fv_report_maps_write(const fv_report_maps *maps, fv_page_json *j, fv_error *err) {
+fv_status fv_report_maps_write(const fv_report_maps *maps, fv_json_out *j, fv_error *err) {
   fv_status st = FV_OK;
-  fv_page_json_begin(j, "maps", '[');
+  fv_json_out_begin(j, "maps", '[');
   for (size_t i = 0; i < maps->count && !st; i++) st = write_map(&maps->list[i], j, err);
-  fv_page_json_end(j, ']');
+  fv_json_out_end(j, ']');
   return st;
 }
 
-static void write_kept(const fv_report_values *v, const axes *a, int k, fv_page_json *j) {
+static void write_kept(const fv_report_values *v, const axes *a, int k, fv_json_out *j) {
   bool any = false;
   for (size_t i = 0; i < v->n; i++) any |= v->draws[i] > 0 && !isnan(v->values[i][k]);
   if (!any) return;
-  fv_page_json_begin(j, names[k], '[');
+  fv_json_out_begin(j, names[k], '[');
   for (size_t i = 0; i < a->total; i++) {
     size_t at = a->order[i];
-    fv_page_json_num(j, NULL, at && at <= v->n && v->draws[at - 1] > 0 ? v->values[at - 1][k] : NAN);
+    fv_json_out_num(j, NULL, at && at <= v->n && v->draws[at - 1] > 0 ? v->values[at - 1][k] : NAN);
   }
-  fv_page_json_end(j, ']');
+  fv_json_out_end(j, ']');
 }
 
-fv_status fv_report_kept_write(const fv_report_maps *maps, const fv_report_kept *kept, fv_page_json *j, fv_error *err) {
+fv_status fv_report_kept_write(const fv_report_maps *maps, const fv_report_kept *kept, fv_json_out *j, fv_error *err) {
   fv_status st = FV_OK;
-  fv_page_json_begin(j, "values", '[');
+  fv_json_out_begin(j, "values", '[');
   for (size_t i = 0; i < kept->count && !st; i++) {
     const fv_report_map *m = &maps->list[kept->list[i].map];
     axes a;
     st = axes_fill(&a, m, err);
     if (!st) {
       bool effect = has_metric(m, FV_REPORT_EFFECT);
-      fv_page_json_begin(j, NULL, '{');
-      fv_page_json_int(j, "map", (int64_t)kept->list[i].map);
-      fv_page_json_int(j, "draws", kept->list[i].n ? kept->list[i].draws[0] : 0);
+      fv_json_out_begin(j, NULL, '{');
+      fv_json_out_int(j, "map", (int64_t)kept->list[i].map);
+      fv_json_out_int(j, "draws", kept->list[i].n ? kept->list[i].draws[0] : 0);
       for (int k = 0; k < FV_REPORT_KEPT; k++)
         if (k != FV_REPORT_P_DIFF && (k != FV_REPORT_RESTORED || !effect)) write_kept(&kept->list[i], &a, k, j);
-      fv_page_json_end(j, '}');
+      fv_json_out_end(j, '}');
     }
     axes_release(&a);
   }
-  fv_page_json_end(j, ']');
+  fv_json_out_end(j, ']');
   return st;
 }

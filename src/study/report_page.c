@@ -71,51 +71,51 @@ static fv_status picture_index(const fv_report *r, pictures *p, const char *path
 
 /* ---- the data ---- */
 
-static void optional_text(fv_page_json *j, const char *key, const char *value) {
-  if (value && *value) fv_page_json_text(j, key, value);
+static void optional_text(fv_json_out *j, const char *key, const char *value) {
+  if (value && *value) fv_json_out_text(j, key, value);
 }
 
-static void optional_num(fv_page_json *j, const char *key, float value) {
-  if (!isnan(value)) fv_page_json_num(j, key, value);
+static void optional_num(fv_json_out *j, const char *key, float value) {
+  if (!isnan(value)) fv_json_out_num(j, key, value);
 }
 
-static fv_status write_sample(const fv_report *r, const fv_report_sample *s, bool picture, pictures *p, fv_page_json *j,
+static fv_status write_sample(const fv_report *r, const fv_report_sample *s, bool picture, pictures *p, fv_json_out *j,
                               fv_error *err) {
   int64_t clean = -1, corrupt = -1;
   fv_status st = picture ? picture_index(r, p, s->image, s->image_sha256, &clean, err) : FV_OK;
   if (!st && picture) st = picture_index(r, p, s->corrupt_image, s->corrupt_image_sha256, &corrupt, err);
   if (st) return st;
-  fv_page_json_begin(j, NULL, '{');
-  fv_page_json_text(j, "name", s->name);
-  fv_page_json_text(j, "status", s->status);
+  fv_json_out_begin(j, NULL, '{');
+  fv_json_out_text(j, "name", s->name);
+  fv_json_out_text(j, "status", s->status);
   optional_text(j, "reason", s->reason);
   optional_text(j, "group", s->group);
   optional_text(j, "label", s->label);
   optional_text(j, "image", s->image);
   optional_text(j, "corrupt_image", s->corrupt_image);
-  if (clean >= 0) fv_page_json_int(j, "picture", clean);
-  if (corrupt >= 0) fv_page_json_int(j, "corrupt_picture", corrupt);
+  if (clean >= 0) fv_json_out_int(j, "picture", clean);
+  if (corrupt >= 0) fv_json_out_int(j, "corrupt_picture", corrupt);
   optional_text(j, "question", s->question);
   optional_text(j, "corrupt_question", s->corrupt_question);
   optional_text(j, "correct", s->correct);
   optional_text(j, "incorrect", s->incorrect);
   optional_text(j, "answer", s->answer);
-  if (s->right >= 0) fv_page_json_bool(j, "right", s->right == 1);
-  if (s->answer_row >= 0) fv_page_json_int(j, "answer_row", s->answer_row);
+  if (s->right >= 0) fv_json_out_bool(j, "right", s->right == 1);
+  if (s->answer_row >= 0) fv_json_out_int(j, "answer_row", s->answer_row);
   optional_num(j, "clean_prob", s->clean_prob);
   optional_num(j, "corrupt_prob", s->corrupt_prob);
   optional_num(j, "clean_logit_diff", s->clean_logit_diff);
   optional_num(j, "corrupt_logit_diff", s->corrupt_logit_diff);
   if (s->keep) st = fv_report_kept_write(&r->maps, &s->kept, j, err);
-  fv_page_json_end(j, '}');
+  fv_json_out_end(j, '}');
   return st;
 }
 
-static fv_status write_samples(const fv_report *r, fv_page_json *j, fv_error *err) {
+static fv_status write_samples(const fv_report *r, fv_json_out *j, fv_error *err) {
   pictures p = {0};
   int64_t counts[3] = {0}, kept = 0;
   fv_status st = FV_OK;
-  fv_page_json_begin(j, "samples", '[');
+  fv_json_out_begin(j, "samples", '[');
   for (size_t i = 0; i < r->nsamples && !st; i++) {
     const fv_report_sample *s = &r->samples[i];
     const char *status = s->status ? s->status : "";
@@ -123,97 +123,112 @@ static fv_status write_samples(const fv_report *r, fv_page_json *j, fv_error *er
     kept += s->keep;
     if ((int64_t)i < r->options.listed) st = write_sample(r, s, (int64_t)i < r->options.pictures, &p, j, err);
   }
-  fv_page_json_end(j, ']');
-  fv_page_json_begin(j, "pictures", '[');
-  for (size_t i = 0; i < p.count; i++) fv_page_json_text(j, NULL, p.uris[i]);
-  fv_page_json_end(j, ']');
-  fv_page_json_begin(j, "counts", '{');
-  fv_page_json_int(j, "samples", (int64_t)r->nsamples);
-  fv_page_json_int(j, "done", counts[0]);
-  fv_page_json_int(j, "excluded", counts[1]);
-  fv_page_json_int(j, "failed", counts[2]);
-  fv_page_json_int(j, "rows", r->rows);
-  fv_page_json_int(j, "with_maps", kept);
-  fv_page_json_int(j, "with_pictures",
-                   (int64_t)r->nsamples < r->options.pictures ? (int64_t)r->nsamples : r->options.pictures);
-  fv_page_json_int(j, "pictures_missing", p.missing);
-  fv_page_json_int(j, "pictures_changed", p.changed);
-  fv_page_json_end(j, '}');
+  fv_json_out_end(j, ']');
+  fv_json_out_begin(j, "pictures", '[');
+  for (size_t i = 0; i < p.count; i++) fv_json_out_text(j, NULL, p.uris[i]);
+  fv_json_out_end(j, ']');
+  fv_json_out_begin(j, "counts", '{');
+  fv_json_out_int(j, "samples", (int64_t)r->nsamples);
+  fv_json_out_int(j, "done", counts[0]);
+  fv_json_out_int(j, "excluded", counts[1]);
+  fv_json_out_int(j, "failed", counts[2]);
+  fv_json_out_int(j, "rows", r->rows);
+  fv_json_out_int(j, "with_maps", kept);
+  fv_json_out_int(j, "with_pictures",
+                  (int64_t)r->nsamples < r->options.pictures ? (int64_t)r->nsamples : r->options.pictures);
+  fv_json_out_int(j, "pictures_missing", p.missing);
+  fv_json_out_int(j, "pictures_changed", p.changed);
+  fv_json_out_end(j, '}');
   pictures_release(&p);
   return st;
 }
 
-static void write_lists(const fv_report *r, fv_page_json *j) {
-  fv_page_json_begin(j, "manifest", '[');
+static void write_lists(const fv_report *r, fv_json_out *j) {
+  fv_json_out_begin(j, "manifest", '[');
   for (size_t i = 0; i < r->nfacts; i++) {
-    fv_page_json_begin(j, NULL, '[');
-    fv_page_json_text(j, NULL, r->facts[i].name);
-    fv_page_json_text(j, NULL, r->facts[i].value);
-    fv_page_json_end(j, ']');
+    fv_json_out_begin(j, NULL, '[');
+    fv_json_out_text(j, NULL, r->facts[i].name);
+    fv_json_out_text(j, NULL, r->facts[i].value);
+    fv_json_out_end(j, ']');
   }
-  fv_page_json_end(j, ']');
-  fv_page_json_begin(j, "sweeps", '[');
+  fv_json_out_end(j, ']');
+  fv_json_out_begin(j, "sweeps", '[');
   for (size_t i = 0; i < r->nsweeps; i++) {
-    fv_page_json_begin(j, NULL, '{');
-    fv_page_json_text(j, "name", r->sweeps[i].name);
-    fv_page_json_text(j, "kind", r->sweeps[i].kind);
-    fv_page_json_text(j, "spec", r->sweeps[i].spec);
-    fv_page_json_end(j, '}');
+    fv_json_out_begin(j, NULL, '{');
+    fv_json_out_text(j, "name", r->sweeps[i].name);
+    fv_json_out_text(j, "kind", r->sweeps[i].kind);
+    fv_json_out_text(j, "spec", r->sweeps[i].spec);
+    fv_json_out_end(j, '}');
   }
-  fv_page_json_end(j, ']');
-  fv_page_json_begin(j, "groups", '[');
-  for (size_t i = 0; i < r->ngroups; i++) fv_page_json_text(j, NULL, r->groups[i]);
-  fv_page_json_end(j, ']');
-  fv_page_json_begin(j, "checks", '[');
+  fv_json_out_end(j, ']');
+  fv_json_out_begin(j, "groups", '[');
+  for (size_t i = 0; i < r->ngroups; i++) fv_json_out_text(j, NULL, r->groups[i]);
+  fv_json_out_end(j, ']');
+  fv_json_out_begin(j, "checks", '[');
   for (size_t i = 0; i < r->nchecks; i++) {
     const fv_report_check *c = &r->checks[i];
-    fv_page_json_begin(j, NULL, '{');
+    fv_json_out_begin(j, NULL, '{');
     optional_text(j, "name", c->name);
     optional_text(j, "sweep", c->sweep);
     optional_text(j, "what", c->what);
     optional_text(j, "spec", c->spec);
     optional_text(j, "created", c->created);
-    fv_page_json_num(j, "value", (float)c->value);
-    fv_page_json_num(j, "low", (float)c->low);
-    fv_page_json_num(j, "high", (float)c->high);
-    fv_page_json_count(j, "n", c->n);
-    fv_page_json_end(j, '}');
+    fv_json_out_num(j, "value", (float)c->value);
+    fv_json_out_num(j, "low", (float)c->low);
+    fv_json_out_num(j, "high", (float)c->high);
+    fv_json_out_count(j, "n", c->n);
+    fv_json_out_end(j, '}');
   }
-  fv_page_json_end(j, ']');
+  fv_json_out_end(j, ']');
 }
 
-static fv_status write_colors(fv_page_json *j, fv_error *err) {
+static fv_status write_colors(fv_json_out *j, fv_error *err) {
   static const char *const maps[] = {"cividis", "RdBu", "viridis"};
   uint8_t rgb[256][3];
   char hex[256 * 6 + 1];
   bool diverging;
   fv_status st = FV_OK;
-  fv_page_json_begin(j, "colors", '{');
+  fv_json_out_begin(j, "colors", '{');
   for (size_t i = 0; i < 3 && !st; i++) {
     st = fv_colors_table(maps[i], rgb, &diverging, err);
     for (int k = 0; k < 256 && !st; k++) snprintf(hex + 6 * k, 7, "%02x%02x%02x", rgb[k][0], rgb[k][1], rgb[k][2]);
-    if (!st) fv_page_json_text(j, maps[i], hex);
+    if (!st) fv_json_out_text(j, maps[i], hex);
   }
-  fv_page_json_end(j, '}');
+  fv_json_out_end(j, '}');
   return st;
 }
 
 static fv_status write_data(const fv_report *r, FILE *f, fv_error *err) {
-  fv_page_json j = {.f = f};
-  fv_page_json_begin(&j, NULL, '{');
-  fv_page_json_text(&j, "title", r->title);
-  fv_page_json_text(&j, "kind", r->kind);
+  fv_json_out j = {.stream = f, .page = true};
+  fv_json_out_begin(&j, NULL, '{');
+  fv_json_out_text(&j, "title", r->title);
+  fv_json_out_text(&j, "kind", r->kind);
   write_lists(r, &j);
   fv_status st = write_colors(&j, err);
   if (!st) st = fv_report_maps_write(&r->maps, &j, err);
-  fv_page_json_num(&j, "threshold", (float)r->options.threshold);
+  fv_json_out_num(&j, "threshold", (float)r->options.threshold);
   if (!st) st = fv_report_circuits_write(r, r->store, &j, err);
   if (!st) st = write_samples(r, &j, err);
-  fv_page_json_end(&j, '}');
+  fv_json_out_end(&j, '}');
   return st;
 }
 
 /* ---- the shell ---- */
+
+/* A text as content of an element. */
+static void html_text(FILE *f, const char *s) {
+  for (size_t at = 0, n = strlen(s); at < n;) {
+    uint32_t code;
+    char bytes[4];
+    at += fv_utf8_scan(s + at, n - at, &code);
+    if (code == '<' || code == '>' || code == '&' || code == '"' || code == '\'')
+      fprintf(f, "&#%u;", (unsigned)code);
+    else if (code >= 0x20 && code != 0x7F)
+      fwrite(bytes, 1, fv_utf8_put(code, bytes), f);
+    else
+      putc(' ', f);
+  }
+}
 
 /* A source of the content policy: the hash under which this text may stand in the page. */
 static fv_status policy_hash(const char *text, size_t n, char **out, fv_error *err) {
@@ -242,7 +257,7 @@ static fv_status write_page(const fv_report *r, FILE *f, fv_error *err) {
             "<meta name=\"color-scheme\" content=\"light dark\">\n<meta name=\"generator\" content=\"fovea " FV_VERSION
             "\">\n<title>",
             style, script);
-    fv_page_html_text(f, r->title ? r->title : "fovea");
+    html_text(f, r->title ? r->title : "fovea");
     fputs("</title>\n<style>", f);
     fwrite(fv_asset_report_css, 1, fv_asset_report_css_size, f);
     fputs(
