@@ -136,7 +136,12 @@ static void set_title(attend_run *r) {
              a->group ? " of " : "", a->group ? a->group : "");
   else
     snprintf(what, sizeof what, "%.120s", text);
-  if (m->picture && m->rows == 1 && m->row_labels[0])
+  bool class_rows = m->rows == m->pictures && m->row_labels[0] && strcmp(m->row_labels[0], "cls") == 0;
+  if (m->picture && class_rows)
+    snprintf(rows, sizeof rows, "from cls");
+  else if (m->picture && m->rows == 1 && m->row_labels[0] && !a->samples)
+    snprintf(rows, sizeof rows, "from row %lld (%.30s)", (long long)m->row_index[0], m->row_labels[0]);
+  else if (m->picture && m->rows == 1 && m->row_labels[0])
     snprintf(rows, sizeof rows, "from %.40s", m->row_labels[0]);
   else if (m->picture && m->rows == 1)
     snprintf(rows, sizeof rows, "from one row each");
@@ -184,20 +189,20 @@ const cli_command command_attend = {
     .summary = "where heads look: attention maps over the picture or the text",
     .details =
         "The weights of attention patterns after softmax, for every head of --site (default: the attention that reads "
-        "the picture).\n"
-        "Over a picture: one map of patches per head, the mean of the query rows in --rows, drawn over the picture "
-        "that the model\n"
-        "sees. The class row's share and that of all other keys are numbers of their own; all of them sum to 1. Over a "
-        "text: one\n"
-        "matrix per head, query rows by keys. Heads are lists (--layers 3-5 --heads 0,2) or names (--heads L5H3,L3H0). "
-        "Default\n"
-        "rows: the class row in the picture's stack, the last row in a language model, else all; `answer` is the first "
-        "row of\n"
-        "--correct in the question. --samples averages; texts of different lengths have no common matrix and are "
-        "excluded.\n"
-        "A patch is drawn as one square; --upsample cubic draws a smooth surface through their middles, which looks "
-        "sharper than\n"
-        "what was measured.",
+        "the\n"
+        "picture). Over a picture: one map of patches per head, the mean of the query rows in --rows, drawn over the "
+        "picture that\n"
+        "the model sees; several pictures have a map each. The class row's share and that of all other keys are "
+        "numbers of their\n"
+        "own; all of them sum to 1. Over a text: one matrix per head, query rows by keys. Heads are lists (--layers "
+        "3-5 --heads\n"
+        "0,2) or names (--heads L5H3,L3H0). Default rows: the class row in the picture's stack, the last row in a "
+        "language model,\n"
+        "else all; `answer` is the first row of --correct in the question. --samples averages; texts of different "
+        "lengths have no\n"
+        "common matrix and are excluded. A patch is drawn as one square; --upsample cubic draws a smooth surface "
+        "through their\n"
+        "middles, which looks sharper than what was measured.",
     .takes_model = true,
     .options =
         "image question prompt site layers heads rows correct keys samples group limit minus csv npz plot json "

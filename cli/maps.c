@@ -68,10 +68,30 @@ static fv_status draw_terminal(cli_session *s, const cli_panel *p, float vmin, f
   return st;
 }
 
+/* In the terminal, too, all maps have one scale: the ends that are left open are those of all their values. */
+static fv_status common_scale(cli_session *s, const cli_panel *panels, size_t n, float *vmin, float *vmax) {
+  uint8_t rgb[256][3];
+  bool diverging;
+  float lo = INFINITY, hi = -INFINITY;
+  for (size_t i = 0; i < n; i++)
+    for (int64_t k = 0; k < panels[i].map.rows * panels[i].map.cols; k++)
+      if (isfinite(panels[i].values[k])) lo = fminf(lo, panels[i].values[k]), hi = fmaxf(hi, panels[i].values[k]);
+  if (n < 2 || lo >= hi) return FV_OK;
+  fv_status st = fv_colors_table(panels[0].colors, rgb, &diverging, &s->err);
+  if (diverging) { /* one end says the other */
+    if (isnan(*vmin) && isnan(*vmax)) *vmax = fmaxf(fabsf(lo), fabsf(hi)), *vmin = -*vmax;
+    return st;
+  }
+  if (isnan(*vmin) && !(lo >= *vmax)) *vmin = lo;
+  if (isnan(*vmax) && !(hi <= *vmin)) *vmax = hi;
+  return st;
+}
+
 fv_status maps_draw(cli_session *s, cli_panel *panels, size_t n, const char *title, float vmin, float vmax,
                     const char *plot) {
-  fv_status st = FV_OK;
-  for (size_t i = 0; i < n && !st && in_terminal(s->args); i++) st = draw_terminal(s, &panels[i], vmin, vmax);
+  float low = vmin, high = vmax;
+  fv_status st = common_scale(s, panels, n, &low, &high);
+  for (size_t i = 0; i < n && !st && in_terminal(s->args); i++) st = draw_terminal(s, &panels[i], low, high);
   if (st || !plot) return st;
   fv_heatmap *maps = calloc(n + 1, sizeof *maps);
   if (!maps) return fv_fail(&s->err, FV_ENOMEM, "no memory");

@@ -4,7 +4,8 @@
  * image patches - the weights of the chosen query rows, averaged - or a matrix, query rows by keys. It is an average
  * over samples as soon as several are added up. Weights are those of the model, after softmax, never scaled: over all
  * keys of one query row they sum to 1. The class token of a picture is a key, too; it is not part of a map and has its
- * own number (key 0, which NOTICE's code loses), and so has the sum over everything else that is not a patch.
+ * own number (key 0, which NOTICE's code loses), and so has the sum over everything else that is not a patch. Of
+ * several pictures each has its own map and class row.
  *
  *   fv_attend_maps all = {0}, one = {0};
  *   for each sample: fv_attend_measure(model, &options, &one, err); fv_attend_add(&all, &one, err);
@@ -32,7 +33,8 @@ typedef struct fv_attend_options {
   const char *layers;  /* a LAYERS list within those of the address; NULL: all */
   const char *heads;   /* a HEADS list, or heads by name: "L5H3,L3H0" (then without layers); NULL: all */
   const char *rows;    /* a ROWS list of query rows, or "answer": the first row of `correct` in the question. NULL: the
-                          class row in the picture's stack, the last row where the answer is read, else all */
+                          class row in the picture's stack (of each picture), the last row where the answer is read,
+                          else all */
   const char *correct; /* a text whose pieces are looked for */
   fv_attend_key_kind keys;
   bool average;  /* also the mean over all heads of all layers of the site, chosen or not */
@@ -44,21 +46,22 @@ void fv_attend_defaults(fv_attend_options *options);
 
 typedef struct fv_attend_head {
   int64_t layer, head; /* -1, -1: the mean over all heads */
-  double *weights;     /* [down, across] or [rows, keys] */
-  double *cls, *other; /* [1] or [rows]: on the class row; on all other keys that are not in `weights`. NaN: no class
-                          row among those */
+  double *weights;     /* [pictures, down, across] or [rows, keys] */
+  double *cls;         /* [pictures] or [rows]: on the class row. NaN: none among those keys */
+  double *other;       /* [1] or [rows]: on all other keys that are not in `weights` */
 } fv_attend_head;
 
 typedef struct fv_attend_maps {
   char stack[48], site[48];
-  bool picture; /* weights are maps over patches, of the mean of `rows` query rows */
-  int64_t down, across;
-  int64_t rows, keys; /* query rows; keys of a matrix, or patches */
+  bool picture; /* weights are maps over patches, of the mean of `rows` query rows (a picture's own, where no other row
+                   can see it) */
+  int64_t pictures, down, across; /* of a map; patches of each picture */
+  int64_t rows, keys;             /* query rows; keys of a matrix, or patches of all pictures */
   int64_t *row_index, *key_index;
   char **row_labels, **key_labels; /* pieces, or names; NULL where averaged samples differ */
   size_t nheads;                   /* the mean over all heads, if wanted, is the last */
   fv_attend_head *heads;
-  int64_t cls_key; /* the class row among the keys; -1: none, or in the matrix */
+  int64_t *cls_keys; /* [pictures] the class rows among the keys; -1: none */
   int64_t samples;
   double *store; /* owns the weights */
 } fv_attend_maps;

@@ -77,11 +77,11 @@ const char *fv_row_label(const fv_row_info *row);
 
 /* The image grid of each picture (patches down, patches across); false without a picture. */
 bool fv_input_grid(const fv_input *input, int64_t *down, int64_t *across);
-/* How many pictures there are. What follows is the first one's. */
 int64_t fv_input_pictures(const fv_input *input);
-/* The decoded, resized and cropped picture that the model sees, [height, width, 3] bytes; NULL without a picture. */
-const uint8_t *fv_input_picture(const fv_input *input, int64_t *width, int64_t *height);
-/* SHA-256 of the image file as it is on disk; "" without one. */
+/* Picture i, from 0, decoded, resized and cropped, as the model sees it: [height, width, 3] bytes; NULL: there is none.
+ * All have one size. */
+const uint8_t *fv_input_picture(const fv_input *input, int64_t i, int64_t *width, int64_t *height);
+/* SHA-256 of the first picture's file as it is on disk; "" without one. */
 const char *fv_input_image_sha256(const fv_input *input);
 /* The text that was tokenized; "" without one. Several are joined by line ends. */
 const char *fv_input_text(const fv_input *input);

@@ -69,8 +69,9 @@ fv_status fv_zoom(const double *in, int64_t rows, int64_t cols, fv_upsample how,
 /* A map over the patches of a picture; values[r * cols + c] belongs to image[r,c], counted from the top left. */
 typedef struct fv_overlay {
   int64_t rows, cols;
-  const float *values; /* [rows, cols]; NULL: the picture alone */
-  const char *title;   /* "L5 H3" */
+  const float *values;    /* [rows, cols]; NULL: the picture alone */
+  const char *title;      /* "L5 H3" */
+  const uint8_t *picture; /* below this one, of the same size; NULL: the picture of all */
 } fv_overlay;
 
 typedef struct fv_overlay_options {

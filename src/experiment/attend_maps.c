@@ -29,7 +29,7 @@ typedef struct gather {
   int key_space;            /* of the keys */
   int64_t S, H;             /* keys, heads */
   int64_t *keys, nkeys;     /* those of the map or matrix */
-  int64_t cls;              /* the class row, when it is not among these; -1: none */
+  double *together;         /* per chosen row, how many rows a map that it adds to is the mean of */
   int64_t (*wanted)[2];     /* selection, head */
   size_t nwanted, capacity; /* of `wanted` */
 } gather;
@@ -39,7 +39,7 @@ static void gather_release(gather *g) {
     if (g->read) free(g->read[i]);
     fv_selection_release(&g->sels[i]);
   }
-  free(g->read), free(g->named), free(g->sels), free(g->keys), free(g->wanted);
+  free(g->read), free(g->named), free(g->sels), free(g->keys), free(g->wanted), free(g->together);
   fv_input_free(g->input);
 }
 
@@ -109,6 +109,12 @@ static fv_status choose_rows(const gather *g, const fv_selection *s, char *out, 
   if (g->o->rows) return snprintf(out, room, "%s", g->o->rows), FV_OK;
   bool picture = p->spaces[space].patch_row >= 0 && fv_input_is_class(g->input, space, 0);
   snprintf(out, room, "%s", picture ? "cls" : p->spaces[space].spliced >= 0 ? "last" : "");
+  for (int64_t i = 1, n = fv_input_pictures(g->input); picture && i < n; i++) {
+    size_t used = strlen(out);
+    if (room - used < 32)
+      return fv_fail(err, FV_EUSAGE, "%" PRId64 " pictures are too many to take the class row of each; choose rows", n);
+    snprintf(out + used, room - used, ",cls%" PRId64, i + 1);
+  }
   return FV_OK;
 }
 
@@ -202,19 +208,41 @@ static bool is_class_key(const gather *g, int64_t s) {
   return row >= 0 && fv_input_is_class(g->input, space->spliced, row);
 }
 
+/* A map is the mean of all rows; in the pictures' own stack, where no picture sees another, of its picture's rows. */
+static fv_status count_rows(gather *g, fv_error *err) {
+  const fv_plan *p = g->model->plan;
+  const fv_selection *s = &g->sels[0];
+  bool apart = fv_space_of_picture(&p->spaces[g->key_space]) && p->steps[s->step].space == g->key_space;
+  size_t n = (size_t)fv_input_pictures(g->input);
+  int64_t *of = fv_alloc(n, sizeof *of);
+  g->together = fv_alloc((size_t)s->nrows, sizeof *g->together);
+  if (!of || !g->together) return free(of), fv_fail(err, FV_ENOMEM, "no memory");
+  for (int64_t i = 0; i < s->nrows && apart; i++) of[fv_input_picture_of(g->input, g->key_space, s->rows[i])]++;
+  for (int64_t i = 0; i < s->nrows; i++)
+    g->together[i] = (double)(apart ? of[fv_input_picture_of(g->input, g->key_space, s->rows[i])] : s->nrows);
+  free(of);
+  return FV_OK;
+}
+
+/* A map's patches, picture by picture, and its class rows. */
+static fv_status lay_out_pictures(gather *g, fv_attend_maps *a, fv_error *err) {
+  a->pictures = fv_input_pictures(g->input);
+  a->cls_keys = fv_alloc((size_t)a->pictures, sizeof *a->cls_keys);
+  if (!a->cls_keys) return fv_fail(err, FV_ENOMEM, "no memory");
+  for (int64_t i = 0; i < a->pictures; i++) a->cls_keys[i] = -1;
+  for (int64_t s = 0; s < g->S; s++)
+    if (is_class_key(g, s)) a->cls_keys[fv_input_picture_shown(g->input, g->key_space, s)] = s;
+  if (!fv_input_grid(g->input, &a->down, &a->across) || a->pictures * a->down * a->across != g->nkeys)
+    return fv_fail(err, FV_EUNSUPPORTED, "%s: %" PRId64 " patches are no grid", g->site, g->nkeys);
+  return count_rows(g, err);
+}
+
 static fv_status choose_keys(gather *g, fv_attend_maps *a, fv_error *err) {
   bool patches = false;
-  g->cls = -1;
   g->keys = fv_alloc((size_t)g->S, sizeof *g->keys);
   if (!g->keys) return fv_fail(err, FV_ENOMEM, "no memory");
   for (int64_t s = 0; s < g->S; s++) patches |= fv_input_patch(g->input, g->key_space, s) >= 0;
   a->picture = patches && (g->o->keys == FV_KEYS_AUTO || g->o->keys == FV_KEYS_IMAGE);
-  if (a->picture && fv_input_pictures(g->input) > 1)
-    return fv_fail(err, FV_EUSAGE,
-                   "%s: its keys are the patches of %" PRId64
-                   " pictures, and a map is drawn over one; keys text or all "
-                   "give a matrix",
-                   g->site, fv_input_pictures(g->input));
   if (g->o->keys == FV_KEYS_IMAGE && !patches)
     return fv_fail(err, FV_EUSAGE, "%s: its keys are not image patches", g->site);
   for (int64_t s = 0; s < g->S; s++) {
@@ -222,12 +250,7 @@ static fv_status choose_keys(gather *g, fv_attend_maps *a, fv_error *err) {
     if (a->picture ? patch : g->o->keys != FV_KEYS_TEXT || !patch) g->keys[g->nkeys++] = s;
   }
   if (g->nkeys == 0) return fv_fail(err, FV_EUSAGE, "%s: all of its keys are image patches", g->site);
-  for (int64_t s = 0; a->picture && s < g->S; s++)
-    if (is_class_key(g, s)) g->cls = s;
-  if (!a->picture) return FV_OK;
-  if (!fv_input_grid(g->input, &a->down, &a->across) || a->down * a->across != g->nkeys)
-    return fv_fail(err, FV_EUNSUPPORTED, "%s: %" PRId64 " patches are no grid", g->site, g->nkeys);
-  return FV_OK;
+  return a->picture ? lay_out_pictures(g, a, err) : FV_OK;
 }
 
 /* ---- results ---- */
@@ -264,28 +287,29 @@ static fv_status label(const gather *g, fv_attend_maps *a, fv_error *err) {
 /* Adds `share` of one head of one layer to an entry. */
 static void add_head(const gather *g, const fv_attend_maps *a, fv_attend_head *h, size_t sel, int64_t head,
                      double share) {
-  int64_t out_rows = a->picture ? 1 : a->rows;
-  double each = share * (a->picture ? 1.0 / (double)a->rows : 1.0);
   for (int64_t t = 0; t < a->rows; t++) {
     const float *w = g->read[sel] + (t * g->H + head) * g->S;
-    int64_t to = out_rows == 1 ? 0 : t, k = 0;
-    double other = 0.0;
+    double other = 0.0, each = share / (a->picture ? g->together[t] : 1.0);
+    int64_t to = a->picture ? 0 : t, k = 0, c = 0;
     for (int64_t s = 0; s < g->S; s++) {
+      while (c < a->pictures && a->cls_keys[c] < s) c++;
       if (k < g->nkeys && g->keys[k] == s)
         h->weights[to * a->keys + k++] += each * (double)w[s];
-      else if (s == g->cls)
-        h->cls[to] += each * (double)w[s];
+      else if (c < a->pictures && a->cls_keys[c] == s)
+        h->cls[c] += each * (double)w[s];
       else
         other += (double)w[s];
     }
-    h->other[to] += each * other;
-    if (g->cls < 0) h->cls[to] = NAN;
+    h->other[to] += share / (a->picture ? (double)a->rows : 1.0) * other;
+    if (!a->picture) h->cls[t] = NAN;
   }
+  for (int64_t c = 0; c < a->pictures; c++)
+    if (a->cls_keys[c] < 0) h->cls[c] = NAN;
 }
 
 static fv_status allot(fv_attend_maps *a, fv_error *err) {
-  int64_t out_rows = a->picture ? 1 : a->rows;
-  size_t one = (size_t)(out_rows * (a->keys + 2)), all;
+  int64_t out_rows = a->picture ? 1 : a->rows, classes = a->picture ? a->pictures : a->rows;
+  size_t one = (size_t)(out_rows * (a->keys + 1) + classes), all;
   a->heads = fv_alloc(a->nheads, sizeof *a->heads);
   a->store = fv_mul_size(one, a->nheads, &all) ? fv_alloc(all, sizeof *a->store) : NULL;
   if (!a->heads || !a->store) return fv_fail(err, FV_ENOMEM, "no memory for %zu attention maps", a->nheads);
@@ -293,7 +317,7 @@ static fv_status allot(fv_attend_maps *a, fv_error *err) {
     fv_attend_head *h = &a->heads[i];
     h->weights = a->store + i * one;
     h->cls = h->weights + out_rows * a->keys;
-    h->other = h->cls + out_rows;
+    h->other = h->cls + classes;
   }
   return FV_OK;
 }
@@ -302,7 +326,7 @@ static fv_status collect(const gather *g, fv_attend_maps *a, fv_error *err) {
   const fv_selection *first = &g->sels[0];
   snprintf(a->stack, sizeof a->stack, "%s", g->model->plan->stacks[first->stack].name);
   snprintf(a->site, sizeof a->site, "%s", first->site);
-  a->rows = first->nrows, a->keys = g->nkeys, a->samples = 1, a->cls_key = g->cls;
+  a->rows = first->nrows, a->keys = g->nkeys, a->samples = 1;
   a->nheads = g->nwanted + g->o->average;
   fv_status st = label(g, a, err);
   if (!st) st = allot(a, err);

@@ -9,13 +9,15 @@
 void fv_attend_release(fv_attend_maps *a) {
   for (int64_t i = 0; a->row_labels && i < a->rows; i++) free(a->row_labels[i]);
   for (int64_t i = 0; a->key_labels && i < a->keys; i++) free(a->key_labels[i]);
-  free(a->row_index), free(a->key_index), free(a->row_labels), free(a->key_labels);
+  free(a->row_index), free(a->key_index), free(a->row_labels), free(a->key_labels), free(a->cls_keys);
   free(a->heads), free(a->store);
   *a = (fv_attend_maps){0};
 }
 
-/* Numbers of one head: its weights, then cls and other of every row. */
-static int64_t numbers(const fv_attend_maps *a) { return (a->picture ? 1 : a->rows) * (a->keys + 2); }
+/* Numbers of one head: its weights, then cls and other. */
+static int64_t numbers(const fv_attend_maps *a) {
+  return a->picture ? a->keys + a->pictures + 1 : a->rows * (a->keys + 2);
+}
 
 static fv_status same_shape(const fv_attend_maps *a, const fv_attend_maps *b, fv_error *err) {
   bool same = a->nheads == b->nheads && a->picture == b->picture && strcmp(a->site, b->site) == 0 &&
@@ -23,9 +25,10 @@ static fv_status same_shape(const fv_attend_maps *a, const fv_attend_maps *b, fv
   for (size_t i = 0; same && i < a->nheads; i++)
     same = a->heads[i].layer == b->heads[i].layer && a->heads[i].head == b->heads[i].head;
   if (!same) return fv_fail(err, FV_ESHAPE, "attention of other heads cannot be put together");
-  if (a->picture && (a->down != b->down || a->across != b->across))
-    return fv_fail(err, FV_ESHAPE, "%" PRId64 " x %" PRId64 " patches, expected %" PRId64 " x %" PRId64, b->down,
-                   b->across, a->down, a->across);
+  if (a->picture && (a->pictures != b->pictures || a->down != b->down || a->across != b->across))
+    return fv_fail(err, FV_ESHAPE,
+                   "%" PRId64 " x %" PRId64 " x %" PRId64 " patches, expected %" PRId64 " x %" PRId64 " x %" PRId64,
+                   b->pictures, b->down, b->across, a->pictures, a->down, a->across);
   if (!a->picture && (a->rows != b->rows || a->keys != b->keys))
     return fv_fail(err, FV_ESHAPE,
                    "%" PRId64 " rows and %" PRId64 " keys, expected %" PRId64 " and %" PRId64
@@ -53,16 +56,19 @@ static fv_status copy_labels(char ***to, int64_t **index, char *const *labels, c
 static fv_status copy(fv_attend_maps *to, const fv_attend_maps *from, fv_error *err) {
   size_t n = (size_t)numbers(from) * from->nheads;
   *to = *from;
-  to->row_index = to->key_index = NULL, to->row_labels = to->key_labels = NULL;
+  to->row_index = to->key_index = to->cls_keys = NULL, to->row_labels = to->key_labels = NULL;
   to->heads = fv_alloc(from->nheads, sizeof *to->heads);
   to->store = fv_alloc(n, sizeof *to->store);
   fv_status st = to->heads && to->store ? FV_OK : FV_ENOMEM;
   if (!st) st = copy_labels(&to->row_labels, &to->row_index, from->row_labels, from->row_index, from->rows);
   if (!st) st = copy_labels(&to->key_labels, &to->key_index, from->key_labels, from->key_index, from->keys);
+  if (!st && from->pictures > 0 && !(to->cls_keys = fv_alloc((size_t)from->pictures, sizeof *to->cls_keys)))
+    st = FV_ENOMEM;
   if (st) {
     fv_attend_release(to);
     return fv_fail(err, st, "no memory");
   }
+  for (int64_t i = 0; i < from->pictures; i++) to->cls_keys[i] = from->cls_keys[i];
   memcpy(to->store, from->store, n * sizeof *to->store);
   for (size_t i = 0; i < from->nheads; i++) {
     to->heads[i] = from->heads[i];

@@ -27,15 +27,14 @@ static void mask_pixels(float *pixels, const fv_step *s, const int64_t *mask) {
 static fv_status copy_picture(fv_input *in, const fv_input *ready, const fv_step *s, float *pixels, fv_error *err) {
   size_t n = (size_t)(s->channels * s->image * s->image);
   memcpy(pixels, ready->pixels, n * sizeof *pixels);
-  if (in->npictures > 0) return FV_OK;
-  memcpy(in->image_sha256, ready->image_sha256, sizeof in->image_sha256);
-  return fv_image_copy(&ready->picture, &in->picture, err);
+  if (in->npictures == 0) memcpy(in->image_sha256, ready->image_sha256, sizeof in->image_sha256);
+  return fv_image_copy(&ready->seen[0], &in->seen[in->npictures], err);
 }
 
 static fv_status decode_picture(fv_input *in, const fv_input_options *o, const fv_step *s, float *pixels,
                                 fv_error *err) {
   const fv_model *m = in->model;
-  fv_image picture = {0}, seen = {0};
+  fv_image picture = {0};
   fv_status st = fv_image_load(o->image, o->exif, &picture, err);
   if (!st && in->npictures == 0) st = fv_sha256_file(o->image, in->image_sha256, err);
   if (!st && o->gray) fv_image_gray(&picture);
@@ -52,8 +51,8 @@ static fv_status decode_picture(fv_input *in, const fv_input_options *o, const f
                    "%s: the preprocessor makes it %lldx%lld, but config.json says that the model reads %lldx%lld",
                    o->image, (long long)w, (long long)h, (long long)s->image, (long long)s->image);
   }
-  if (!st) st = fv_preprocess_run(&p, &picture, pixels, in->npictures == 0 ? &in->picture : &seen, err);
-  fv_image_release(&picture), fv_image_release(&seen);
+  if (!st) st = fv_preprocess_run(&p, &picture, pixels, &in->seen[in->npictures], err);
+  fv_image_release(&picture);
   return st;
 }
 
@@ -80,7 +79,8 @@ static fv_status load_pictures(fv_input *in, const fv_input_options *o, fv_error
   fv_status st = check_mask(o, s->image / s->patch, err);
   if (st) return st;
   if (n > SIZE_MAX / sizeof *in->pixels / (size_t)s->width ||
-      !(in->pixels = fv_alloc_aligned(n * (size_t)s->width, sizeof *in->pixels)))
+      !(in->pixels = fv_alloc_aligned(n * (size_t)s->width, sizeof *in->pixels)) ||
+      !(in->seen = fv_alloc(n, sizeof *in->seen)))
     return fv_fail(err, FV_ENOMEM, "no memory for %zu picture%s", n, n > 1 ? "s" : "");
   for (size_t i = 0; i < n && !st; i++) st = load_picture(in, o, o->image ? o->image : o->images[i], err);
   return st;
@@ -327,7 +327,8 @@ void fv_input_free(fv_input *in) {
   free(in->texts);
   free(in->text);
   free(in->pixels);
-  fv_image_release(&in->picture);
+  for (int64_t i = 0; in->seen && i < in->npictures; i++) fv_image_release(&in->seen[i]);
+  free(in->seen);
   free(in);
 }
 
@@ -416,9 +417,10 @@ bool fv_input_grid(const fv_input *in, int64_t *down, int64_t *across) {
   return in->pixels != NULL;
 }
 
-const uint8_t *fv_input_picture(const fv_input *in, int64_t *width, int64_t *height) {
-  *width = in->picture.width, *height = in->picture.height;
-  return in->picture.rgb;
+const uint8_t *fv_input_picture(const fv_input *in, int64_t i, int64_t *width, int64_t *height) {
+  bool there = i >= 0 && i < in->npictures;
+  *width = there ? in->seen[i].width : 0, *height = there ? in->seen[i].height : 0;
+  return there ? in->seen[i].rgb : NULL;
 }
 
 const char *fv_input_image_sha256(const fv_input *in) { return in->image_sha256; }

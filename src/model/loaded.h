@@ -80,7 +80,7 @@ struct fv_input {
   char *text;        /* several are joined by line ends */
   char **texts_said; /* [nsaid] where the answer is one of them */
   int64_t nsaid;
-  fv_image picture;      /* the first, as the model sees it */
+  fv_image *seen;        /* [npictures] the pictures as the model sees them */
   char image_sha256[65]; /* of the first */
 };
 

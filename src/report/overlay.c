@@ -85,7 +85,8 @@ static fv_status fit_scale(page *p, fv_error *err) {
 
 /* One channel of the picture where the raster's pixel lies: the mean of what it covers when the raster is coarser,
  * the pixel itself when that is much larger than the raster's, linear between the four next ones else. */
-static double covered(const page *p, int64_t r, int64_t c, int64_t rows, int64_t cols, int channel) {
+static double covered(const page *p, const uint8_t *picture, int64_t r, int64_t c, int64_t rows, int64_t cols,
+                      int channel) {
   double y0 = (double)r * (double)p->height / (double)rows, y1 = (double)(r + 1) * (double)p->height / (double)rows;
   double x0 = (double)c * (double)p->width / (double)cols, x1 = (double)(c + 1) * (double)p->width / (double)cols;
   double sum = 0.0, area = 0.0;
@@ -97,7 +98,7 @@ static double covered(const page *p, int64_t r, int64_t c, int64_t rows, int64_t
   for (int64_t i = (int64_t)y0; i < p->height && (double)i < y1; i++)
     for (int64_t k = (int64_t)x0; k < p->width && (double)k < x1; k++) {
       double a = (fmin(y1, (double)i + 1) - fmax(y0, (double)i)) * (fmin(x1, (double)k + 1) - fmax(x0, (double)k));
-      sum += a * p->picture[(i * p->width + k) * 3 + channel];
+      sum += a * picture[(i * p->width + k) * 3 + channel];
       area += a;
     }
   return area > 0.0 ? sum / area : 255.0;
@@ -124,14 +125,16 @@ static fv_status paint(const page *p, const fv_overlay *m, int64_t rows, int64_t
   return FV_OK;
 }
 
-/* The picture in the raster's size, or white. */
-static uint8_t *make_background(const page *p, int64_t rows, int64_t cols) {
-  uint8_t *rgb = fv_alloc((size_t)(rows * cols), 3);
-  for (int64_t r = 0; rgb && r < rows; r++)
+static const uint8_t *picture_below(const page *p, size_t i) {
+  return p->picture && p->maps[i].picture ? p->maps[i].picture : p->picture;
+}
+
+/* A picture in the raster's size, or white. */
+static void fill_background(const page *p, const uint8_t *picture, int64_t rows, int64_t cols, uint8_t *rgb) {
+  for (int64_t r = 0; r < rows; r++)
     for (int64_t c = 0; c < cols; c++)
       for (int k = 0; k < 3; k++)
-        rgb[(r * cols + c) * 3 + k] = p->picture ? (uint8_t)nearbyint(covered(p, r, c, rows, cols, k)) : 255;
-  return rgb;
+        rgb[(r * cols + c) * 3 + k] = picture ? (uint8_t)nearbyint(covered(p, picture, r, c, rows, cols, k)) : 255;
 }
 
 /* ---- the page ---- */
@@ -196,10 +199,14 @@ static fv_status draw_panel(const page *p, fv_canvas *c, size_t i, int64_t rows,
 static fv_status draw(const page *p, fv_canvas *c, fv_error *err) {
   int64_t rows, cols;
   fv_canvas_raster(c, p->w, p->h, &cols, &rows);
-  uint8_t *background = make_background(p, rows, cols), *rgb = fv_alloc((size_t)(rows * cols), 3);
+  uint8_t *background = fv_alloc((size_t)(rows * cols), 3), *rgb = fv_alloc((size_t)(rows * cols), 3);
   fv_status st = background && rgb ? FV_OK : fv_fail(err, FV_ENOMEM, "no memory for a picture");
   if (!st) st = fv_lines_draw(c, p->l.width / 2, MARGIN, p->l.head, false, p->l.head_text, err);
-  for (size_t i = 0; i < p->panels && !st; i++) st = draw_panel(p, c, i, rows, cols, background, rgb, err);
+  for (size_t i = 0; i < p->panels && !st; i++) {
+    if (i == 0 || picture_below(p, i) != picture_below(p, i - 1))
+      fill_background(p, picture_below(p, i), rows, cols, background);
+    st = draw_panel(p, c, i, rows, cols, background, rgb, err);
+  }
   free(background), free(rgb);
   return st ? st : fv_bar_draw(c, &p->l, &p->scale, err);
 }

@@ -141,6 +141,51 @@ static void test_samples(void **state) {
   unlink("attend_samples.csv");
 }
 
+#define PAIRS FV_TEST_DATA "/llava/first/pairs"
+#define PAIR                                                                              \
+  "fovea attend " FV_TEST_DATA "/llava/first --image " PAIRS "/image0.png --image " PAIRS \
+  "/image1.png --question 'what color is the shirt?' --heads L0H1 "
+
+/* Two pictures: what the whole row says, as a map for each with its class row. */
+static void test_pictures(void **state) {
+  (void)state;
+  json_t *maps = expect_json(PAIR "--json"), *row = expect_json(PAIR "--keys all --rows last --json");
+  const json_t *head = head_of(maps, 0), *weights = json_object_get(head, "weights");
+  assert_int_equal(json_integer_value(json_object_get(maps, "pictures")), 2);
+  double rest = 1.0;
+  for (size_t p = 0; p < 2; p++) {
+    size_t first = p ? 11 : 4;
+    const json_t *map = json_array_get(weights, p), *cls = json_array_get(json_object_get(head, "cls"), p);
+    assert_true(json_number_value(cls) == cell(head_of(row, 0), 0, first));
+    for (size_t k = 0; k < 4; k++) {
+      double w = json_number_value(json_array_get(json_array_get(map, k / 2), k % 2));
+      assert_true(w == cell(head_of(row, 0), 0, first + 1 + k));
+      rest -= w;
+    }
+    rest -= json_number_value(cls);
+  }
+  assert_true(fabs(number(head, "other") - rest) < 1e-6);
+  json_decref(maps), json_decref(row);
+  program_result r = expect(0, PAIR "--csv - --plot two.png --npz two.npz");
+  static const char *const names[] = {"cls",         "image[0,0]",  "image[0,1]",  "image[1,0]",  "image[1,1]", "cls2",
+                                      "image2[0,0]", "image2[0,1]", "image2[1,0]", "image2[1,1]", "other"};
+  const char *line = strchr(r.out, '\n') + 1;
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    const char *end = strchr(line, '\n'), *name = strstr(line, names[i]);
+    if (!name || name > end) fail_msg("line %zu is not of %s: %.*s", i, names[i], (int)(end - line), line);
+    line = end + 1;
+  }
+  assert_int_equal(*line, '\0');
+  program_release(&r);
+  assert_int_equal(access("two.png", R_OK) | access("two.npz", R_OK), 0);
+  unlink("two.png"), unlink("two.npz");
+  r = expect(0, PAIR "--show always --minmax");
+  assert_non_null(strstr(r.out, "L0H1 image1\n"));
+  assert_non_null(strstr(r.out, "L0H1 image2\n"));
+  assert_non_null(strstr(r.out, "\n0 [")), assert_non_null(strstr(r.out, "] 1  each map"));
+  program_release(&r);
+}
+
 static void test_files(void **state) {
   (void)state;
   static const char *const options[] = {"--plot a.png", "--plot a.svg --minus average --minmax --upsample cubic",
@@ -195,8 +240,8 @@ static void test_refused(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_table), cmocka_unit_test(test_json),
-                                     cmocka_unit_test(test_samples), cmocka_unit_test(test_files),
-                                     cmocka_unit_test(test_refused)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_table),    cmocka_unit_test(test_json),
+                                     cmocka_unit_test(test_samples),  cmocka_unit_test(test_files),
+                                     cmocka_unit_test(test_pictures), cmocka_unit_test(test_refused)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -16,27 +16,36 @@
 typedef struct bench {
   fv_vectors v;
   fv_checkpoint *reference;
-  char *image;
+  char *images[2];
   fv_attend_options o;
 } bench;
 
-static void bench_open(bench *b, const char *dir) {
+static void bench_open_in(bench *b, const char *dir, const char *vectors) {
   *b = (bench){0};
-  vectors_open(dir, &b->v);
+  vectors_open_in(dir, vectors, &b->v);
   const json_t *one = vectors_case(&b->v, 0);
   char *path = vectors_path(&b->v, json_string_value(json_object_get(one, "tensors")));
   OK(fv_checkpoint_open_file(path, &b->reference, ERR));
   free(path);
-  b->image = vectors_path(&b->v, json_string_value(json_object_get(one, "image")));
   fv_attend_defaults(&b->o);
-  b->o.input.image = b->image;
   b->o.input.question = json_string_value(json_object_get(one, "question"));
+  const json_t *images = json_object_get(one, "images");
+  for (size_t i = 0; i < 2 && images; i++)
+    b->images[i] = vectors_path(&b->v, json_string_value(json_array_get(images, i)));
+  if (images) {
+    b->o.input.images = (const char *const *)b->images, b->o.input.nimages = 2;
+    return;
+  }
+  b->images[0] = vectors_path(&b->v, json_string_value(json_object_get(one, "image")));
+  b->o.input.image = b->images[0];
 }
+
+static void bench_open(bench *b, const char *dir) { bench_open_in(b, dir, "vectors"); }
 
 static void bench_close(bench *b) {
   fv_checkpoint_close(b->reference);
   vectors_close(&b->v);
-  free(b->image);
+  free(b->images[0]), free(b->images[1]);
 }
 
 /* transformers' weight; patterns are [H, T, S]. */
@@ -50,9 +59,10 @@ static double weight(const bench *b, const char *stack, const char *site, int64_
   return fv_tensor_f32(t)[(head * t->shape[1] + row) * t->shape[2] + key];
 }
 
-static void near(double a, double b) {
-  if (!(fabs(a - b) <= 1e-6)) fail_msg("%.9g, expected %.9g", a, b);
+static void within(double a, double b, double tolerance) {
+  if (!(fabs(a - b) <= tolerance)) fail_msg("%.9g, expected %.9g", a, b);
 }
+static void near(double a, double b) { within(a, b, 1e-6); }
 
 /* Cross-attention over the picture: the mean of all rows, one row, the answer's row; class key and patches. */
 static void test_cross(void **state) {
@@ -65,7 +75,7 @@ static void test_cross(void **state) {
   assert_string_equal(a.site, "cross.pattern");
   assert_true(a.picture && a.down == 5 && a.across == 5 && a.rows == 8 && a.keys == 25 && a.samples == 1);
   assert_int_equal(a.nheads, 10);
-  assert_int_equal(a.cls_key, 0);
+  assert_int_equal(a.cls_keys[0], 0);
   assert_string_equal(a.row_labels[5], "shirt");
   assert_string_equal(a.key_labels[7], "image[1,2]");
   assert_int_equal(a.key_index[7], 8);
@@ -175,7 +185,7 @@ static void test_language(void **state) {
   assert_true(a.picture && a.down == 2 && a.across == 2 && a.rows == 1 && a.row_index[0] == 21);
   int64_t patch = a.key_index[0];
   assert_int_equal(patch, 5);
-  assert_int_equal(a.cls_key, 4);
+  assert_int_equal(a.cls_keys[0], 4);
   for (size_t i = 0; i < a.nheads; i++) {
     double other = 0.0;
     for (int64_t k = 0; k < 22; k++) {
@@ -197,6 +207,71 @@ static void test_language(void **state) {
   double rest = 1.0;
   for (int k = 0; k < 18; k++) rest -= a.heads[1].weights[18 + k];
   near(a.heads[1].other[1], rest);
+  fv_attend_release(&a);
+  bench_close(&b);
+}
+
+/* Two pictures in one prompt: a map for each, at its own rows of the language model. */
+static void test_pictures(void **state) {
+  (void)state;
+  bench b;
+  fv_attend_maps a = {0}, sum = {0};
+  bench_open_in(&b, FV_TEST_DATA "/llava/grouped", "pairs");
+  b.o.rows = "-1,15"; /* the last, and one of the second picture */
+  OK(fv_attend_measure(b.v.model, &b.o, &a, ERR));
+  assert_true(a.picture && a.pictures == 2 && a.down == 3 && a.across == 3 && a.keys == 18 && a.rows == 2);
+  assert_string_equal(a.key_labels[5], "image[1,2]");
+  assert_string_equal(a.key_labels[9], "image2[0,0]");
+  for (size_t i = 0; i < a.nheads; i++) {
+    const fv_attend_head *h = &a.heads[i];
+    double all = *h->other;
+    for (int64_t k = 0; k < 18; k++) {
+      int64_t key = 3 + k;
+      assert_int_equal(a.key_index[k], key);
+      double last = weight(&b, a.stack, a.site, h->layer, h->head, 28, key);
+      within(h->weights[k], (last + weight(&b, a.stack, a.site, h->layer, h->head, 15, key)) / 2, 5e-6);
+      all += h->weights[k];
+    }
+    near(all, 1.0);
+    assert_true(isnan(h->cls[0]) && isnan(h->cls[1]));
+  }
+  OK(fv_attend_add(&sum, &a, ERR));
+  OK(fv_attend_add(&sum, &a, ERR));
+  assert_true(sum.samples == 2 && sum.pictures == 2 && sum.cls_keys[1] == -1);
+  near(sum.heads[3].weights[17], a.heads[3].weights[17]);
+  b.o.input.nimages = 1, b.o.rows = "-1";
+  OK(fv_attend_measure(b.v.model, &b.o, &a, ERR));
+  assert_int_equal(fv_attend_add(&sum, &a, NULL), FV_ESHAPE);
+  fv_attend_release(&a), fv_attend_release(&sum);
+  bench_close(&b);
+}
+
+/* In the pictures' own stack none sees another: every map is the mean over its own picture's rows, by default its class
+ * row. */
+static void test_own_stack(void **state) {
+  (void)state;
+  bench b;
+  fv_attend_maps a = {0};
+  bench_open_in(&b, FV_TEST_DATA "/llava/first", "pairs");
+  b.o.site = "vision.*.attn.pattern";
+  for (int rows = 0; rows < 2; rows++) {
+    b.o.rows = rows ? "cls,7,9" : NULL; /* two of the second picture */
+    OK(fv_attend_measure(b.v.model, &b.o, &a, ERR));
+    assert_true(a.pictures == 2 && a.down == 2 && a.keys == 8 && a.rows == (rows ? 3 : 2));
+    assert_true(a.row_index[0] == 0 && a.row_index[1] == (rows ? 7 : 5));
+    assert_true(a.cls_keys[0] == 0 && a.cls_keys[1] == 5);
+    for (size_t i = 0; i < a.nheads; i++) {
+      const fv_attend_head *h = &a.heads[i];
+      for (int64_t k = 0; k < 10; k++) {
+        int64_t first = k < 5 ? 0 : rows ? 7 : 5, second = k < 5 || !rows ? first : 9;
+        double want = (weight(&b, a.stack, a.site, h->layer, h->head, first, k) +
+                       weight(&b, a.stack, a.site, h->layer, h->head, second, k)) /
+                      2;
+        near(k % 5 ? h->weights[k / 5 * 4 + k % 5 - 1] : h->cls[k / 5], want);
+      }
+      near(*h->other, 0.0);
+    }
+  }
   fv_attend_release(&a);
   bench_close(&b);
 }
@@ -280,7 +355,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_cross),  cmocka_unit_test(test_average),  cmocka_unit_test(test_matrix),
       cmocka_unit_test(test_vision), cmocka_unit_test(test_language), cmocka_unit_test(test_sums),
-      cmocka_unit_test(test_errors),
+      cmocka_unit_test(test_errors), cmocka_unit_test(test_pictures), cmocka_unit_test(test_own_stack),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

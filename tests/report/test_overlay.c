@@ -60,7 +60,7 @@ static void test_pixels(void **state) {
   (void)state;
   float v[3 * 4], w[3 * 4];
   for (int i = 0; i < 12; i++) v[i] = (float)i - 4, w[i] = NAN;
-  fv_overlay maps[] = {{3, 4, v, NULL}, {0, 0, NULL, NULL}, {3, 4, w, NULL}};
+  fv_overlay maps[] = {{.rows = 3, .cols = 4, .values = v}, {.rows = 0}, {.rows = 3, .cols = 4, .values = w}};
   fv_overlay_options o;
   fv_overlay_defaults(&o);
   o.dpi = 72, o.size = SIDE / 72.0, o.colors = "seismic";
@@ -89,11 +89,30 @@ static void test_pixels(void **state) {
   unlink("overlay.png");
 }
 
+/* Panels may lie over pictures of their own. */
+static void test_pictures(void **state) {
+  (void)state;
+  uint8_t *other = malloc(sizeof picture);
+  for (size_t i = 0; i < sizeof picture; i++) other[i] = (uint8_t)(255 - picture[i]);
+  fv_overlay maps[] = {{.rows = 0}, {.picture = other}, {.picture = other}, {.rows = 0}};
+  fv_overlay_options o;
+  fv_overlay_defaults(&o);
+  o.dpi = 72, o.size = SIDE / 72.0, o.columns = 4;
+  OK(fv_overlay_write("pictures.png", picture, SIDE, SIDE, 4, maps, &o, ERR));
+  decoded d = decode("pictures.png");
+  for (int i = 0; i < 4; i++) {
+    const uint8_t *p = (maps[i].picture ? other : picture) + (20 * SIDE + 30) * 3;
+    expect_pixel(&d, MARGIN + i * (SIDE + GAP) + 30, MARGIN + 20, p[0], p[1], p[2]);
+  }
+  free(d.rgb), free(other);
+  unlink("pictures.png");
+}
+
 /* Each map by its own ends, all of the colours between 0 and 1. */
 static void test_minmax(void **state) {
   (void)state;
   float v[2 * 2] = {2, 4, 3, 2.5f}, w[2 * 2] = {-1, -1, -1, -1};
-  fv_overlay maps[] = {{2, 2, v, "a"}, {2, 2, w, "b"}};
+  fv_overlay maps[] = {{2, 2, v, "a", NULL}, {2, 2, w, "b", NULL}};
   fv_overlay_options o;
   fv_overlay_defaults(&o);
   o.dpi = 72, o.size = SIDE / 72.0, o.colors = "seismic", o.minmax = true;
@@ -118,7 +137,7 @@ static void test_minmax(void **state) {
 static char *written(const char *path, const fv_overlay_options *o, size_t *size) {
   char *text;
   float v[4] = {0, 1, 2, 3};
-  fv_overlay maps[] = {{2, 2, v, "L0 H1 <&>"}, {2, 2, v, "L1 H3"}};
+  fv_overlay maps[] = {{2, 2, v, "L0 H1 <&>", NULL}, {2, 2, v, "L1 H3", NULL}};
   OK(fv_overlay_write(path, picture, SIDE, SIDE, 2, maps, o, ERR));
   OK(fv_file_read(path, 1 << 24, &text, size, ERR));
   unlink(path);
@@ -149,7 +168,8 @@ static void test_formats(void **state) {
 static void test_errors(void **state) {
   (void)state;
   float v[4] = {0};
-  fv_overlay map = {2, 2, v, NULL}, none = {0}, bad = {2, 2, v, "\xff"}, empty = {0, 2, v, NULL};
+  fv_overlay map = {.rows = 2, .cols = 2, .values = v}, none = {0}, bad = map, empty = map;
+  bad.title = "\xff", empty.rows = 0;
   fv_overlay_options o;
   fv_overlay_defaults(&o);
   assert_int_equal(fv_overlay_write("o.gif", picture, SIDE, SIDE, 1, &map, &o, NULL), FV_EUSAGE);
@@ -167,7 +187,8 @@ static void test_errors(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_pixels), cmocka_unit_test(test_minmax),
-                                     cmocka_unit_test(test_formats), cmocka_unit_test(test_errors)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_pixels), cmocka_unit_test(test_pictures),
+                                     cmocka_unit_test(test_minmax), cmocka_unit_test(test_formats),
+                                     cmocka_unit_test(test_errors)};
   return cmocka_run_group_tests(tests, setup, NULL);
 }
