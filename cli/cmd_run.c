@@ -57,6 +57,12 @@ static const char *bytes_text(double bytes, char out[32]) {
   return out;
 }
 
+/* Of a study that makes its samples from a data set; `fovea data` lists them. */
+static void print_left_out(const run_job *j, int width) {
+  long long n = (long long)fv_study_left_out(j->study);
+  if (n) fprintf(j->s->out, "%-*s%lld entries of the data set; `fovea data` lists them\n", width, "left out", n);
+}
+
 static fv_status dry_run(run_job *j) {
   fv_study_cost plan;
   fv_machine machine;
@@ -70,6 +76,7 @@ static fv_status dry_run(run_job *j) {
     fv_json_out o = {.stream = s->out};
     fv_json_out_begin(&o, NULL, '{');
     fv_json_out_int(&o, "samples", plan.samples), fv_json_out_int(&o, "stored", plan.stored);
+    fv_json_out_int(&o, "lacking", plan.lacking), fv_json_out_int(&o, "left_out", fv_study_left_out(j->study));
     fv_json_out_int(&o, "runs", plan.cost.runs), fv_json_out_int(&o, "rows", plan.cost.rows),
         fv_json_out_num(&o, "flops", plan.cost.flops);
     fv_json_out_int(&o, "memory", (int64_t)plan.cost.memory),
@@ -80,6 +87,10 @@ static fv_status dry_run(run_job *j) {
   }
   fprintf(s->out, "samples       %lld; %lld are in the database already\n", (long long)plan.samples,
           (long long)plan.stored);
+  if (plan.lacking)
+    fprintf(s->out, "              %lld lack something that a sweep needs, and will be excluded\n",
+            (long long)plan.lacking);
+  print_left_out(j, 14);
   fprintf(s->out, "database      %s, about %s more\n", j->db, bytes_text(plan.bytes, size));
   fprintf(s->out, "runs          %lld\n", (long long)plan.cost.runs);
   fprintf(s->out, "rows          %lld\n", (long long)plan.cost.rows);
@@ -112,8 +123,8 @@ static fv_status report(run_job *j, const char *path, const fv_study_result *r) 
     fv_json_out o = {.stream = s->out};
     fv_json_out_begin(&o, NULL, '{');
     fv_json_out_text(&o, "db", path), fv_json_out_int(&o, "samples", n.samples), fv_json_out_int(&o, "done", n.done);
-    fv_json_out_int(&o, "excluded", n.excluded), fv_json_out_int(&o, "rows", n.cells),
-        fv_json_out_num(&o, "bytes", bytes);
+    fv_json_out_int(&o, "excluded", n.excluded), fv_json_out_int(&o, "left_out", fv_study_left_out(j->study));
+    fv_json_out_int(&o, "rows", n.cells), fv_json_out_num(&o, "bytes", bytes);
     fv_json_out_int(&o, "runs", r->runs), fv_json_out_num(&o, "seconds", r->seconds);
     fv_json_out_num(&o, "waited", r->waited), fv_json_out_num(&o, "writing", r->writing);
     fv_json_out_text(&o, "digest", digest);
@@ -123,6 +134,7 @@ static fv_status report(run_job *j, const char *path, const fv_study_result *r) 
   fprintf(s->out, "samples   %lld of %lld: %lld done, %lld excluded\n", (long long)n.samples,
           (long long)fv_study_samples(j->study), (long long)n.done, (long long)n.excluded);
   if (r->reason[0]) fprintf(s->out, "          excluded: %s%s\n", r->reason, r->excluded > 1 ? "; and more" : "");
+  print_left_out(j, 10);
   fprintf(s->out, "rows      %lld, in %s (%s)\n", (long long)n.cells, path, bytes_text(bytes, size));
   if (r->seconds > 0.0) fprintf(s->out, "time      %.1f s, %lld runs\n", r->seconds, (long long)r->runs);
   fprintf(s->out, "digest    %s\n", digest);

@@ -41,6 +41,7 @@ const char *fv_study_folder(const fv_study *study);
 int64_t fv_study_threads(const fv_study *study); /* 0: not said */
 size_t fv_study_memory(const fv_study *study);   /* 0: not said */
 int64_t fv_study_samples(const fv_study *study);
+int64_t fv_study_left_out(const fv_study *study); /* rows and pictures of a data set that gave no sample */
 
 typedef struct fv_study_options {
   const char *db;        /* instead of the study's; NULL: that one */
@@ -55,6 +56,7 @@ fv_status fv_study_check(const fv_study *study, const fv_model *model, fv_error 
 /* Costs are those of a few samples, times their number. */
 typedef struct fv_study_cost {
   int64_t samples, stored; /* of this shard; those that the database has */
+  int64_t lacking;         /* to be excluded: without something that a sweep needs */
   int64_t cells;           /* rows of the long table still to come */
   double bytes;            /* of the database for them */
   fv_cost cost;            /* of the samples still to come */

@@ -39,7 +39,7 @@ struct fv_study {
   bool require_right, exif;
   fv_texts groups;
   const yaml_node_t *samples_at, *sweeps_at, *output_at;
-  char *table; /* the file of samples; NULL: they are in the study */
+  char *table; /* the file of samples; NULL: they are in the study, or made from a data set */
   fv_pairs pairs;
   size_t nsweeps;
   fv_study_sweep *sweeps;
@@ -48,6 +48,8 @@ struct fv_study {
 
 /* study_samples.c: fills pairs, with pictures as paths that can be opened here. */
 fv_status fv_study_read_samples(fv_study *s, fv_error *err);
+/* Refuses sweeps that need a column which no sample has. */
+fv_status fv_study_check_needs(const fv_study *s, fv_error *err);
 /* SHA-256 over all samples, pictures by their paths within the study's folder. */
 fv_status fv_study_samples_sha256(const fv_study *s, char hex[65], fv_error *err);
 /* A path within the study's folder without it; others as they are. */
@@ -62,7 +64,7 @@ typedef struct fv_sample_options {
   fv_input_options input;
   fv_texts corrupt; /* of this sample */
   const char *correct, *incorrect;
-  const char *missing; /* the column that the sweep needs and the sample lacks; NULL: none */
+  const char *missing; /* what the sweep needs and the sample lacks; NULL: nothing */
 } fv_sample_options;
 fv_status fv_sample_options_make(const fv_study *s, const fv_study_sweep *w, size_t sample, fv_sample_options *out,
                                  fv_error *err);

@@ -158,7 +158,8 @@ static fv_status read_output(fv_study *s, fv_error *err) {
   return s->db && s->name ? FV_OK : no_memory(err);
 }
 
-/* Whose answers each sample gets in a control: a permutation made of the study's seed and the sweep's name. */
+/* Whose answers each sample gets in a control: a permutation, of the samples that have answers, made of the study's
+ * seed and the sweep's name. */
 static fv_status shuffle(fv_study *s, fv_study_sweep *w, fv_error *err) {
   size_t n = s->pairs.count;
   if (!w->answers) return FV_OK;
@@ -166,11 +167,17 @@ static fv_status shuffle(fv_study *s, fv_study_sweep *w, fv_error *err) {
   uint64_t seed = fv_seed_for((uint64_t)s->seed, w->name);
   fv_rng rng;
   fv_status st = fv_rng_numpy_array(&rng, (uint32_t[]){(uint32_t)seed, (uint32_t)(seed >> 32)}, 2, err);
-  for (size_t i = 0; i < n; i++) w->pair_of[i] = i;
-  for (size_t i = n; i-- > 1 && !st;) {
-    size_t k = (size_t)(fv_rng_double(&rng) * (double)(i + 1)), t = w->pair_of[i];
-    w->pair_of[i] = w->pair_of[k], w->pair_of[k] = t;
+  size_t *with = fv_alloc(n, sizeof *with), count = 0;
+  if (!with) return no_memory(err);
+  for (size_t i = 0; i < n; i++) {
+    w->pair_of[i] = i;
+    if (s->pairs.list[i].correct) with[count++] = i;
   }
+  for (size_t i = count; i-- > 1 && !st;) {
+    size_t *a = &w->pair_of[with[i]], *b = &w->pair_of[with[(size_t)(fv_rng_double(&rng) * (double)(i + 1))]], t = *a;
+    *a = *b, *b = t;
+  }
+  free(with);
   return st;
 }
 
@@ -218,6 +225,7 @@ fv_status fv_study_load(const char *path, fv_study **out, fv_error *err) {
   if (!st) st = read_sweeps(s, err);
   if (!st) st = read_output(s, err);
   if (!st) st = fv_study_read_samples(s, err);
+  if (!st) st = fv_study_check_needs(s, err);
   for (size_t i = 0; i < s->nsweeps && !st; i++) st = shuffle(s, &s->sweeps[i], err);
   if (!st) st = settings(s, err);
   if (st) return fv_study_free(s), st;
@@ -246,3 +254,4 @@ const char *fv_study_folder(const fv_study *s) { return s->folder; }
 int64_t fv_study_threads(const fv_study *s) { return s->threads; }
 size_t fv_study_memory(const fv_study *s) { return s->memory; }
 int64_t fv_study_samples(const fv_study *s) { return (int64_t)s->pairs.count; }
+int64_t fv_study_left_out(const fv_study *s) { return (int64_t)s->pairs.nexcluded; }

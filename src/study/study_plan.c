@@ -103,8 +103,18 @@ static bool is_sound(const fv_study *s, const fv_model *model, const fv_study_sw
   return good;
 }
 
-/* Which key of a sweep the refusal of a sound sample is about: an address that this input does not have, or else the
- * sweep as a whole. */
+/* Whether the sample is refused for what stands under this key: without it, it is not. */
+static bool blames(const fv_study *s, const fv_model *model, const fv_study_sweep *w, size_t i, const char *key) {
+  fv_study_sweep without = *w;
+  fv_cost cost;
+  if (strcmp(key, "heads") == 0) without.heads = NULL;
+  if (strcmp(key, "rows") == 0) without.rows = NULL;
+  if (strcmp(key, "layers") == 0) without.layers = NULL;
+  return fv_study_sweep_cost(s, model, &without, i, s->memory, &cost, NULL) == FV_OK;
+}
+
+/* Which key of a sweep the refusal of a sound sample is about: an address that this input does not have, a list, or
+ * else the sweep as a whole. */
 static const yaml_node_t *culprit(const fv_study *s, const fv_model *model, const fv_study_sweep *w,
                                   const yaml_node_t *sites, size_t i) {
   fv_sample_options o;
@@ -124,6 +134,9 @@ static const yaml_node_t *culprit(const fv_study *s, const fv_model *model, cons
   }
   fv_input_free(clean);
   fv_sample_options_release(&o);
+  static const char *const lists[] = {"heads", "rows", "layers"};
+  for (int k = 0; k < 3 && at == w->at; k++)
+    if (blames(s, model, w, i, lists[k])) at = fv_yaml_get(s->yaml, w->at, lists[k]);
   return at;
 }
 
@@ -172,6 +185,18 @@ static fv_status probe(const fv_study *s, const fv_model *model, size_t i, size_
   return st;
 }
 
+static fv_status lacks(const fv_study *s, size_t i, bool *yes, fv_error *err) {
+  fv_status st = FV_OK;
+  *yes = s->require_right && !s->pairs.list[i].correct;
+  for (size_t k = 0; k < s->nsweeps && !st && !*yes; k++) {
+    fv_sample_options o;
+    st = fv_sample_options_make(s, &s->sweeps[k], i, &o, err);
+    *yes = o.missing != NULL;
+    fv_sample_options_release(&o);
+  }
+  return st;
+}
+
 fv_status fv_study_plan(const fv_study *s, const fv_model *model, const fv_study_options *o, fv_study_cost *out,
                         fv_error *err) {
   int64_t mine = 0, stored = 0, probes = 0;
@@ -180,8 +205,13 @@ fv_status fv_study_plan(const fv_study *s, const fv_model *model, const fv_study
   if (!todo) return fv_fail(err, FV_ENOMEM, "no memory");
   fv_status st = fv_study_todo(s, o, todo, &mine, &stored, err);
   out->samples = mine, out->stored = stored;
+  for (size_t i = 0; i < s->pairs.count && !st; i++) {
+    bool yes = false;
+    if (todo[i]) st = lacks(s, i, &yes, err);
+    if (yes) todo[i] = false, out->lacking++;
+  }
   fv_cost sum = {0}, one;
-  int64_t left = mine - stored, every = left > PROBES ? left / PROBES : 1, seen = 0;
+  int64_t left = mine - stored - out->lacking, every = left > PROBES ? left / PROBES : 1, seen = 0;
   for (size_t i = 0; i < s->pairs.count && !st && probes < PROBES; i++) {
     if (!todo[i] || seen++ % every != 0) continue;
     fv_error own = {0};

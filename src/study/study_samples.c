@@ -1,4 +1,5 @@
-/* The samples of a study: from a table or from the study file itself; and how a sample starts a run. */
+/* The samples of a study: from a table, from the study file itself, or from a data set; and how a sample starts a run.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -79,6 +80,56 @@ static fv_status read_inline(fv_study *s, const yaml_node_t *at, fv_error *err) 
   return FV_OK;
 }
 
+/* ---- samples made from a data set ---- */
+
+typedef struct data_set {
+  char *kind, *table, *images, *prompts;
+  int64_t seed, words;
+  bool keep_black;
+} data_set;
+
+static void data_set_release(data_set *d) { free(d->kind), free(d->table), free(d->images), free(d->prompts); }
+
+/* As `fovea data` makes them. What writes pictures is no part of reading a study. */
+static fv_status read_data_set(fv_study *s, const yaml_node_t *at, fv_error *err) {
+#define AT(member) offsetof(data_set, member)
+  static const fv_field fields[] = {
+      {"data", FV_FIELD_TEXT, AT(kind), 0, NULL, true},
+      {"table", FV_FIELD_TEXT, AT(table), 0, NULL, false},
+      {"images", FV_FIELD_TEXT, AT(images), 0, NULL, true},
+      {"prompts", FV_FIELD_TEXT, AT(prompts), 0, NULL, false},
+      {"seed", FV_FIELD_INTEGER, AT(seed), 0, NULL, false},
+      {"words", FV_FIELD_INTEGER, AT(words), 1, NULL, false},
+      {"keep_black", FV_FIELD_BOOL, AT(keep_black), 0, NULL, false},
+  };
+#undef AT
+  data_set d = {0};
+  fv_status st = fv_yaml_read(s->yaml, at, "samples", fields, sizeof fields / sizeof *fields, &d, err);
+  if (!st && strcmp(d.kind, "cifar10") == 0)
+    st = fv_yaml_fail(s->yaml, fv_yaml_get(s->yaml, at, "data"), err,
+                      "cifar10 writes pictures; make the table once with `fovea data cifar10` and name it");
+  char **const paths[] = {&d.table, &d.images, &d.prompts};
+  for (int i = 0; i < 3 && !st; i++) {
+    char *from_here = *paths[i] ? opened_from(s, *paths[i]) : NULL;
+    if (*paths[i] && !from_here) st = no_memory(err);
+    free(*paths[i]);
+    *paths[i] = from_here;
+  }
+  if (!st) {
+    fv_data_options o = {.kind = d.kind,
+                         .table = d.table,
+                         .images = d.images,
+                         .prompts = d.prompts,
+                         .seed = d.seed,
+                         .words = d.words,
+                         .keep_black = d.keep_black};
+    st = fv_data_build(&o, &s->pairs, err);
+    if (st) fv_yaml_fail_at(s->yaml, at, err);
+  }
+  data_set_release(&d);
+  return st;
+}
+
 /* ---- all of them ---- */
 
 static bool in_groups(const fv_study *s, const fv_pair *p) {
@@ -124,8 +175,9 @@ fv_status fv_study_read_samples(fv_study *s, fv_error *err) {
     if (!(s->table = opened_from(s, file))) return no_memory(err);
     st = fv_pairs_load(s->table, &s->pairs, err);
     if (st) return fv_yaml_fail_at(s->yaml, at, err), st;
-  } else if (at->type != YAML_SEQUENCE_NODE) {
-    return fv_yaml_fail(s->yaml, at, err, "samples is a map; expected a table (FILE.csv, FILE.jsonl) or a list");
+  } else if (at->type == YAML_MAPPING_NODE) {
+    st = read_data_set(s, at, err);
+    return st ? st : choose(s, err);
   }
   for (size_t i = 0; !file && !st && (item = fv_yaml_item(s->yaml, at, i)); i++) st = read_inline(s, item, err);
   if (!st && s->pairs.count == 0) return fv_yaml_fail(s->yaml, at, err, "samples is an empty list");
@@ -178,6 +230,38 @@ bool fv_study_excludes(fv_status st) {
          st == FV_EUSAGE;
 }
 
+/* What a sweep needs and a sample lacks. */
+static const char *missing(const fv_study_sweep *w, const fv_pair *p, const fv_pair *answers) {
+  for (size_t k = 0; k < w->corrupt.count; k++) {
+    if (strcmp(w->corrupt.items[k], "image") == 0 && !p->corrupt_image) return "corrupt_image";
+    if (strcmp(w->corrupt.items[k], "question") == 0 && !p->corrupt_question) return "corrupt_question";
+  }
+  return (w->answers || w->target) && !answers->correct ? "correct answer" : NULL;
+}
+
+/* A sweep that no sample can be used in, and a selection that leaves none. */
+static fv_status check_needs(const fv_study *s, const fv_study_sweep *w, fv_error *err) {
+  const char *lacks = NULL;
+  for (size_t i = 0; i < s->pairs.count; i++)
+    if (!(lacks = missing(w, &s->pairs.list[i], &s->pairs.list[i]))) return FV_OK;
+  const yaml_node_t *at = fv_yaml_get(s->yaml, w->at,
+                                      strncmp(lacks, "corrupt", 7) == 0 ? "corrupt"
+                                      : w->target                       ? "target"
+                                                                        : "answers");
+  return fv_yaml_fail(s->yaml, at, err, "no sample has a %s, which the sweep \"%s\" needs", lacks, w->name);
+}
+
+fv_status fv_study_check_needs(const fv_study *s, fv_error *err) {
+  fv_status st = FV_OK;
+  bool any = !s->require_right;
+  for (size_t i = 0; i < s->pairs.count; i++) any |= s->pairs.list[i].correct != NULL;
+  if (!any)
+    st = fv_yaml_fail(s->yaml, fv_yaml_get(s->yaml, fv_yaml_root(s->yaml), "require_right"), err,
+                      "no sample has a correct answer, which require_right needs");
+  for (size_t i = 0; i < s->nsweeps && !st; i++) st = check_needs(s, &s->sweeps[i], err);
+  return st;
+}
+
 void fv_sample_options_release(fv_sample_options *o) {
   fv_texts_release(&o->corrupt);
   *o = (fv_sample_options){0};
@@ -192,16 +276,12 @@ fv_status fv_sample_options_make(const fv_study *s, const fv_study_sweep *w, siz
   out->input.image = p->image, out->input.question = p->question, out->input.prompt = p->prompt;
   out->input.exif = s->exif, out->input.pillow = versions[s->pillow];
   size_t n = w ? w->corrupt.count : 0;
-  if (!w) return FV_OK;
+  if (!w || (out->missing = missing(w, p, answers))) return FV_OK;
   if (!(out->corrupt.items = fv_alloc(n, sizeof *out->corrupt.items))) return no_memory(err);
   for (size_t k = 0; k < n; k++) {
     const char *kind = w->corrupt.items[k];
     bool image = strcmp(kind, "image") == 0, question = strcmp(kind, "question") == 0;
     const char *value = image ? p->corrupt_image : p->corrupt_question;
-    if ((image || question) && !value) {
-      out->missing = image ? "corrupt_image" : "corrupt_question";
-      return FV_OK;
-    }
     char *text = image || question ? fv_format("%s:%s", kind, value) : fv_strdup(kind);
     if (!text) return no_memory(err);
     out->corrupt.items[out->corrupt.count++] = text;

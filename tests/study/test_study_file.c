@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include <cmocka.h>
 
@@ -79,7 +80,18 @@ static void test_mistakes(void **state) {
       {"model: a\nrng: torsh\n" S W, "2:6", "rng is \"torsh\"; did you mean torch?"},
       {"model: a\nrng: xyzzy\n" S W, "2:6", "expected torch|numpy"},
       {"model: a\nrequire_right: yes\n" S W, "2:16", "expected true or false"},
-      {"model: a\nsamples: {image: a.png}\n" W, "2:10", "samples is a map; expected a table"},
+      {"model: a\nsamples: {images: a, dta: fer}\n" W, "2:22", "did you mean data?"},
+      {"model: a\nsamples: {images: a}\n" W, "2:10", "samples has no data"},
+      {"model: a\nsamples: {data: fre, images: a}\n" W, "2:10", "there is no data set \"fre\""},
+      {"model: a\nsamples: {data: cifar10, images: a}\n" W, "2:17", "make the table once with `fovea data cifar10`"},
+      {"model: a\nsamples: {data: fer, images: none}\n" W, "2:10", "/none"},
+      {"model: a\nsamples:\n  - {question: x}\nsweeps:\n  - {kind: patch, corrupt: [gray, question]}\n", "5:28",
+       "no sample has a corrupt_question, which the sweep \"patch-1\" needs"},
+      {"model: a\nsamples:\n  - {question: x}\nsweeps:\n  - {kind: patch, corrupt: gray, answers: shuffled}\n", "5:43",
+       "no sample has a correct answer"},
+      {"model: a\nsamples:\n  - {question: x}\nsweeps:\n  - {kind: trace, target: correct}\n", "5:27",
+       "no sample has a correct answer"},
+      {"model: a\nrequire_right: true\nsamples:\n  - {question: x}\n" W, "2:16", "which require_right needs"},
       {"model: a\nsamples: nothing.csv\n" W, "2:10", "nothing.csv"},
       {"model: a\nsamples: []\n" W, "2:10", "samples is an empty list"},
       {"model: a\nsamples:\n  - a.png\n" W, "3:5", "a sample is no map"},
@@ -129,9 +141,10 @@ static void test_mistakes_about_the_model(void **state) {
       {"    corrupt: grey\n", "8:14", "did you mean gray?"},
       {"    corrupt: [image, blur]\n", "8:22", "blur"},
       {"    corrupt: mul-gauss:mean=1,std=5@vision.finl\n", "8:14", "did you mean vision.final?"},
-      {"    corrupt: gray\n    heads: 0-99\n    site: text_encoder.*.cross.z\n", "7:5", "sweep \"patch-1\""},
-      {"    corrupt: gray\n    rows: 77\n", "7:5", "77"},
-      {"    corrupt: gray\n    layers: 3\n", "7:5", "layer"},
+      {"    corrupt: gray\n    heads: 0-99\n    site: text_encoder.*.cross.z\n", "9:12", "sweep \"patch-1\""},
+      {"    corrupt: gray\n    heads: each\n    site: text_encoder.*.cross.out\n", "9:12", "no heads"},
+      {"    corrupt: gray\n    rows: 77\n", "9:11", "77"},
+      {"    corrupt: gray\n    layers: 3\n", "9:13", "layer"},
   };
   for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
     char text[1024];
@@ -150,7 +163,8 @@ static void test_what_is_read(void **state) {
   static const char text[] =
       "model: ../model\nname: a study\nseed: 7\nrng: numpy\nmemory: 2G\nthreads: 3\ncheck: 12.5\nrequire_right: true\n"
       "limit: 2\ngroups: [x]\noutput: {db: out/a.db}\n"
-      "samples:\n  - {sample: one, image: a.png, question: q, correct: a, incorrect: b, group: x, correct_first: 1, "
+      "samples:\n  - {sample: one, image: a.png, corrupt_image: c.png, question: q, correct: a, incorrect: b, group: "
+      "x, correct_first: 1, "
       "verb: run}\n"
       "  - {image: /b.png, prompt: p, corrupt_question: c, group: y}\n  - {question: 5, group: x}\n  - {question: r, "
       "group: x}\n"
@@ -205,6 +219,78 @@ static void test_shuffled(void **state) {
   assert_true(moved > 10 && differ > 10);
 }
 
+/* Samples without answers keep out of the permutation, and of the control. */
+static void test_shuffled_without(void **state) {
+  (void)state;
+  fv_study *s;
+  char text[2048] = "model: a\nsamples:\n";
+  for (int i = 0; i < 20; i++)
+    strcat(text, i % 4 ? "  - {question: q, correct: a, incorrect: b}\n" : "  - {question: q}\n");
+  strcat(text, "sweeps:\n  - {kind: patch, corrupt: gray, answers: shuffled}\n");
+  if (load(text, &s)) fail_msg("%s", e.text);
+  for (size_t i = 0; i < 20; i++) {
+    fv_sample_options o;
+    assert_int_equal(fv_sample_options_make(s, s->sweeps, i, &o, &e), FV_OK);
+    if (i % 4)
+      assert_true(o.correct && !o.missing);
+    else
+      assert_string_equal(o.missing, "correct answer");
+    fv_sample_options_release(&o);
+  }
+  fv_study_free(s);
+}
+
+/* A data set in the study file gives the samples that its table would. */
+static void test_data_set(void **state) {
+  (void)state;
+  char text[2048], images[600];
+  size_t n;
+  char *picture = file_text(PICTURE, &n);
+  static const char *const names[] = {"happy", "sad"};
+  for (int i = 0; i < 2; i++) {
+    snprintf(images, sizeof images, "%s/faces/%s", folder, names[i]);
+    if (i == 0) assert_int_equal(mkdir(in_folder("faces"), 0777), 0);
+    assert_int_equal(mkdir(images, 0777), 0);
+    for (int k = 0; k < 3; k++) {
+      snprintf(images, sizeof images, "%s/faces/%s/%d.%s", folder, names[i], k, k == 2 ? "txt" : "png");
+      file_write(images, picture, n);
+    }
+  }
+  free(picture);
+  fv_study *s, *t;
+  fv_pairs pairs;
+  snprintf(text, sizeof text, "model: a\nsamples: {data: fer, images: faces, seed: 3}\n" W);
+  if (load(text, &s)) fail_msg("%s", e.text);
+  assert_int_equal(fv_study_samples(s), 4);
+  assert_int_equal(fv_study_left_out(s), 2);
+  snprintf(images, sizeof images, "%s/faces", folder);
+  assert_int_equal(fv_data_build(&(fv_data_options){.kind = "fer", .images = images, .seed = 3}, &pairs, &e), FV_OK);
+  assert_int_equal(fv_pairs_save(in_folder("t.csv"), &pairs, &e), FV_OK);
+  fv_pairs_release(&pairs);
+  snprintf(text, sizeof text, "model: a\nsamples: t.csv\n" W);
+  if (load(text, &t)) fail_msg("%s", e.text);
+  assert_int_equal(fv_study_left_out(t), 0);
+  assert_string_equal(s->settings, t->settings);
+  fv_study_free(s), fv_study_free(t);
+}
+
+/* What a dry run says of samples that lack a column. */
+static void test_lacking(void **state) {
+  (void)state;
+  fv_study *s;
+  fv_study_cost plan;
+  fv_study_options o = {0};
+  static const char text[] = "model: a\n" S "  - {image: " PICTURE ", question: what}\n  - {image: " PICTURE
+                             ", question: what is}\nsweeps:\n  - {kind: patch, corrupt: image}\n";
+  if (load(text, &s)) fail_msg("%s", e.text);
+  assert_int_equal(fv_study_plan(s, model, &o, &plan, &e), FV_OK);
+  assert_true(plan.samples == 3 && plan.lacking == 2 && plan.stored == 0);
+  fv_cost one;
+  assert_int_equal(fv_study_sweep_cost(s, model, s->sweeps, 0, 0, &one, &e), FV_OK);
+  assert_int_equal(plan.cost.runs, one.runs);
+  fv_study_free(s);
+}
+
 static void test_nearest(void **state) {
   (void)state;
   assert_int_equal(fv_edit_distance("", "abc"), 3);
@@ -231,9 +317,11 @@ static void test_differences(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_mistakes),     cmocka_unit_test(test_mistakes_about_the_model),
-      cmocka_unit_test(test_what_is_read), cmocka_unit_test(test_shuffled),
-      cmocka_unit_test(test_nearest),      cmocka_unit_test(test_differences),
+      cmocka_unit_test(test_mistakes),         cmocka_unit_test(test_mistakes_about_the_model),
+      cmocka_unit_test(test_what_is_read),     cmocka_unit_test(test_shuffled),
+      cmocka_unit_test(test_shuffled_without), cmocka_unit_test(test_data_set),
+      cmocka_unit_test(test_lacking),          cmocka_unit_test(test_nearest),
+      cmocka_unit_test(test_differences),
   };
   return cmocka_run_group_tests(tests, begin, end);
 }
