@@ -9,54 +9,23 @@
 
 #include <cmocka.h>
 
-#include "base/bytes.h"
 #include "fovea/answer.h"
 #include "support/reference.h"
 
-static const struct {
-  const char *family, *name;
-  size_t sites, answers;
-} checkpoints[] = {{"vit", "shards", 43, 3},          {"vit", "bare", 43, 3},      {"blip_caption", "tied", 104, 8},
-                   {"blip_caption", "shards", 95, 8}, {"blip_itm", "zip", 159, 6}, {"blip_itm", "shards", 130, 6},
-                   {"bert", "shards", 38, 0},         {"bert", "legacy", 38, 0},   {"clip", "zip", 132, 6},
-                   {"clip", "shards", 132, 6}};
-enum { NCHECKPOINTS = sizeof checkpoints / sizeof *checkpoints };
+static reference_folder folders[] = {{"vit", "shards", "vectors", 43, 3},
+                                     {"vit", "bare", "vectors", 43, 3},
+                                     {"blip_caption", "tied", "vectors", 104, 8},
+                                     {"blip_caption", "shards", "vectors", 95, 8},
+                                     {"blip_itm", "zip", "vectors", 159, 6},
+                                     {"blip_itm", "shards", "vectors", 130, 6},
+                                     {"bert", "shards", "vectors", 38, 0},
+                                     {"bert", "legacy", "vectors", 38, 0},
+                                     {"clip", "zip", "vectors", 132, 6},
+                                     {"clip", "shards", "vectors", 132, 6},
+                                     {0}};
 
 static void open_checkpoint(const char *family, const char *name, fv_vectors *v) {
-  char *dir = fv_format("%s/%s/%s", FV_TEST_DATA, family, name);
-  vectors_open(dir, v);
-  free(dir);
-}
-
-static void every_site_equals_transformers(void **state) {
-  (void)state;
-  for (int i = 0; i < NCHECKPOINTS; i++) {
-    fv_vectors v;
-    open_checkpoint(checkpoints[i].family, checkpoints[i].name, &v);
-    assert_string_equal(fv_model_family(v.model), checkpoints[i].family);
-    assert_int_equal(reference_sites(&v, checkpoints[i].family), checkpoints[i].sites);
-    vectors_close(&v);
-  }
-}
-
-static void answers_equal_transformers(void **state) {
-  (void)state;
-  for (int i = 0; i < NCHECKPOINTS; i++) {
-    fv_vectors v;
-    open_checkpoint(checkpoints[i].family, checkpoints[i].name, &v);
-    assert_int_equal(reference_generation(&v), checkpoints[i].answers);
-    vectors_close(&v);
-  }
-}
-
-static void interventions_equal_hooks(void **state) {
-  (void)state;
-  for (int i = 0; i < NCHECKPOINTS; i++) {
-    fv_vectors v;
-    open_checkpoint(checkpoints[i].family, checkpoints[i].name, &v);
-    reference_interventions(&v, checkpoints[i].family);
-    vectors_close(&v);
-  }
+  reference_open(&(reference_folder){family, name, "vectors", 0, 0}, v);
 }
 
 /* Every class is found by its label, which is also its piece; other texts are errors. */
@@ -228,9 +197,7 @@ static void a_prompt_counts_towards_the_length(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(every_site_equals_transformers),
-                                     cmocka_unit_test(answers_equal_transformers),
-                                     cmocka_unit_test(interventions_equal_hooks),
+  const struct CMUnitTest tests[] = {REFERENCE_TESTS(folders),
                                      cmocka_unit_test(classes_have_labels),
                                      cmocka_unit_test(a_picked_row_is_all_that_is_needed),
                                      cmocka_unit_test(only_the_picked_row_reaches_the_answer),

@@ -14,44 +14,11 @@
 #include "support/reference.h"
 
 /* Behind the checkpoints' own vectors those with two pictures, by tools/reference/make_llava_pairs.py. */
-static const char *const checkpoints[] = {"grouped", "first", "phi3", "native", "grouped", "first", "phi3"};
+static reference_folder folders[] = {{"llava", "grouped", "vectors", 107, 4}, {"llava", "first", "vectors", 92, 4},
+                                     {"llava", "phi3", "vectors", 107, 4},    {"llava", "native", "vectors", 128, 4},
+                                     {"llava", "grouped", "pairs", 107, 4},   {"llava", "first", "pairs", 39, 4},
+                                     {"llava", "phi3", "pairs", 40, 4},       {0}};
 enum { NCHECKPOINTS = 4, NFOLDERS = 7 };
-
-static void open_checkpoint(int i, fv_vectors *v) {
-  char *dir = fv_format("%s/llava/%s", FV_TEST_DATA, checkpoints[i]);
-  vectors_open_in(dir, i < NCHECKPOINTS ? "vectors" : "pairs", v);
-  free(dir);
-}
-
-static void every_site_equals_transformers(void **state) {
-  (void)state;
-  for (int i = 0; i < NFOLDERS; i++) {
-    fv_vectors v;
-    open_checkpoint(i, &v);
-    reference_sites(&v, checkpoints[i]);
-    vectors_close(&v);
-  }
-}
-
-static void generated_ids_equal_transformers(void **state) {
-  (void)state;
-  for (int i = 0; i < NFOLDERS; i++) {
-    fv_vectors v;
-    open_checkpoint(i, &v);
-    reference_generation(&v);
-    vectors_close(&v);
-  }
-}
-
-static void interventions_equal_hooks(void **state) {
-  (void)state;
-  for (int i = 0; i < NFOLDERS; i++) {
-    fv_vectors v;
-    open_checkpoint(i, &v);
-    reference_interventions(&v, checkpoints[i]);
-    vectors_close(&v);
-  }
-}
 
 static fv_status keep_logits(void *user, int run, const float *logits, int64_t V, fv_error *err) {
   (void)run, (void)err;
@@ -81,7 +48,7 @@ static void decoded_rows_equal_recomputed(void **state) {
   enum { STEPS = 4 };
   for (int i = 0; i < NFOLDERS; i++) {
     fv_vectors v;
-    open_checkpoint(i, &v);
+    reference_open(&folders[i], &v);
     fv_input *in = vectors_input(&v, vectors_case(&v, 0));
     fv_wave_options o = {.generate = true};
     fv_wave *w[STEPS + 1];
@@ -151,7 +118,7 @@ static void other_inputs_are_sliced_exactly(void **state) {
   enum { NCHILDREN = sizeof child / sizeof *child };
   for (int i = 0; i < NFOLDERS; i++) {
     fv_vectors v;
-    open_checkpoint(i, &v);
+    reference_open(&folders[i], &v);
     bool two = i >= NCHECKPOINTS; /* the parent's pictures */
     fv_input *base = prompt_input(&v, two ? "image0.png image1.png" : "image0.png",
                                   two ? "what <image> color <image> is the" : "what <image> color is the");
@@ -201,7 +168,7 @@ static void expect_rows(const fv_input *in, const char *stack, const char *text,
 static void rows_have_names(void **state) {
   (void)state;
   fv_vectors v;
-  open_checkpoint(0, &v);
+  reference_open(&folders[0], &v);
   fv_input *in = vectors_input(&v, vectors_case(&v, 0));
   assert_int_equal(fv_input_rows(in, "language"), 20);
   expect_rows(in, "language", "image", (const int64_t[]){3, 4, 5, 6, 7, 8, 9, 10, 11}, 9);
@@ -226,7 +193,7 @@ static void rows_of_several_pictures_have_names(void **state) {
   (void)state;
   fv_vectors v;
   fv_row_info row;
-  open_checkpoint(NCHECKPOINTS, &v);
+  reference_open(&folders[NCHECKPOINTS], &v);
   fv_input *in = vectors_input(&v, vectors_case(&v, 0));
   assert_true(fv_input_pictures(in) == 2 && fv_input_rows(in, "language") == 29 && fv_input_rows(in, "vision") == 20);
   int64_t *rows, count, first[9], second[9];
@@ -262,7 +229,7 @@ static void rows_of_several_pictures_have_names(void **state) {
 static void the_same_picture_is_not_computed_again(void **state) {
   (void)state;
   fv_vectors v;
-  open_checkpoint(NCHECKPOINTS, &v);
+  reference_open(&folders[NCHECKPOINTS], &v);
   fv_input *a = prompt_input(&v, "image0.png image1.png", "what <image> color <image>");
   fv_input *b = prompt_input(&v, "image0.png image0.png", "what <image> color <image>");
   fv_wave *w;
@@ -289,7 +256,7 @@ static void refuse(const fv_vectors *v, const char *image, const char *prompt, c
 static void wrong_prompts_are_refused(void **state) {
   (void)state;
   fv_vectors v;
-  open_checkpoint(0, &v);
+  reference_open(&folders[0], &v);
   refuse(&v, "image0.png", "what color", "0 places for a picture (<image>)");
   refuse(&v, "image0.png", "<image> and <image>", "2 places for a picture (<image>), and there is 1 picture");
   refuse(&v, "image0.png image1.png", "what <image>", "1 place for a picture (<image>), and there are 2 pictures");
@@ -348,11 +315,13 @@ static void lists_of_pictures_are_for_some(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {
-      cmocka_unit_test(every_site_equals_transformers),      cmocka_unit_test(generated_ids_equal_transformers),
-      cmocka_unit_test(interventions_equal_hooks),           cmocka_unit_test(decoded_rows_equal_recomputed),
-      cmocka_unit_test(other_inputs_are_sliced_exactly),     cmocka_unit_test(rows_have_names),
-      cmocka_unit_test(rows_of_several_pictures_have_names), cmocka_unit_test(the_same_picture_is_not_computed_again),
-      cmocka_unit_test(wrong_prompts_are_refused),           cmocka_unit_test(lists_of_pictures_are_for_some)};
+  const struct CMUnitTest tests[] = {REFERENCE_TESTS(folders),
+                                     cmocka_unit_test(decoded_rows_equal_recomputed),
+                                     cmocka_unit_test(other_inputs_are_sliced_exactly),
+                                     cmocka_unit_test(rows_have_names),
+                                     cmocka_unit_test(rows_of_several_pictures_have_names),
+                                     cmocka_unit_test(the_same_picture_is_not_computed_again),
+                                     cmocka_unit_test(wrong_prompts_are_refused),
+                                     cmocka_unit_test(lists_of_pictures_are_for_some)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -86,16 +86,27 @@ static void compare_ids(const fv_vectors *v, const json_t *one) {
   fv_input_free(in);
 }
 
-size_t reference_sites(const fv_vectors *v, const char *name) {
-  double worst = 0.0;
-  size_t sites = 0;
-  for (size_t c = 0; c < vectors_cases(v); c++) {
-    compare_ids(v, vectors_case(v, c));
-    sites += compare_sites(v, vectors_case(v, c), &worst);
+void reference_open(const reference_folder *folder, fv_vectors *v) {
+  char *dir = fv_format("%s/%s/%s", FV_TEST_DATA, folder->family, folder->name);
+  vectors_open_in(dir, folder->vectors, v);
+  free(dir);
+}
+
+void every_site_equals_transformers(void **folders) {
+  for (const reference_folder *f = *folders; f->family; f++) {
+    fv_vectors v;
+    double worst = 0.0;
+    size_t sites = 0;
+    reference_open(f, &v);
+    assert_int_equal(strncmp(fv_model_family(v.model), f->family, strlen(f->family)), 0);
+    for (size_t c = 0; c < vectors_cases(&v); c++) {
+      compare_ids(&v, vectors_case(&v, c));
+      sites += compare_sites(&v, vectors_case(&v, c), &worst);
+    }
+    assert_int_equal(sites, f->sites);
+    print_message("%s/%s: %zu sites, largest difference %.2g\n", f->family, f->name, sites, worst);
+    vectors_close(&v);
   }
-  assert_true(sites > 30);
-  print_message("%s: %zu sites, largest difference %.2g\n", name, sites, worst);
-  return sites;
 }
 
 static void compare_answer(const fv_vectors *v, const json_t *one) {
@@ -122,11 +133,16 @@ static void compare_answer(const fv_vectors *v, const json_t *one) {
   fv_input_free(in);
 }
 
-size_t reference_generation(const fv_vectors *v) {
-  size_t n = 0;
-  for (size_t c = 0; c < vectors_cases(v); c++)
-    if (json_object_get(vectors_case(v, c), "answer")) compare_answer(v, vectors_case(v, c)), n++;
-  return n;
+void answers_equal_transformers(void **folders) {
+  for (const reference_folder *f = *folders; f->family; f++) {
+    fv_vectors v;
+    size_t answers = 0;
+    reference_open(f, &v);
+    for (size_t c = 0; c < vectors_cases(&v); c++)
+      if (json_object_get(vectors_case(&v, c), "answer")) compare_answer(&v, vectors_case(&v, c)), answers++;
+    assert_int_equal(answers, f->answers);
+    vectors_close(&v);
+  }
 }
 
 static fv_status keep_logits(void *user, int run, const float *logits, int64_t V, fv_error *err) {
@@ -188,7 +204,7 @@ static double run_intervention(const fv_vectors *v, const json_t *item, const fv
   return d;
 }
 
-void reference_interventions(const fv_vectors *v, const char *name) {
+static void compare_interventions(const fv_vectors *v, const char *name) {
   char *list_path = vectors_path(v, "interventions.json"), *logits_path = vectors_path(v, "interventions.safetensors");
   json_t *list;
   fv_checkpoint *expected;
@@ -209,4 +225,13 @@ void reference_interventions(const fv_vectors *v, const char *name) {
   json_decref(list);
   fv_checkpoint_close(expected);
   free(list_path), free(logits_path);
+}
+
+void interventions_equal_hooks(void **folders) {
+  for (const reference_folder *f = *folders; f->family; f++) {
+    fv_vectors v;
+    reference_open(f, &v);
+    compare_interventions(&v, f->name);
+    vectors_close(&v);
+  }
 }
