@@ -20,7 +20,7 @@ extern "C" {
 typedef enum fv_heads_metric {
   FV_HEADS_LOGIT_DIFF, /* logit[correct] - logit[incorrect], minus that of the run that is patched */
   FV_HEADS_EFFECT,     /* 0: nothing changed, 1: all of it */
-  FV_HEADS_P_DIFF,     /* probability of the correct answer minus the corrupted run's */
+  FV_HEADS_P_DIFF,     /* probability of the correct answer, minus that in the run that is patched */
   FV_HEADS_PROB        /* the probability itself, as NOTICE's code takes */
 } fv_heads_metric;
 

@@ -114,7 +114,9 @@ static fv_status one_text(const reader *r, const char *sql, char **out, fv_error
 
 static fv_status answer_row(reader *r, fv_error *err) {
   char *text = NULL;
-  const char *sql = r->query->substring ? "SELECT answer FROM bases WHERE sample_id = ? AND answer IS NOT NULL LIMIT 1"
+  /* Runs of a sample may follow other answers than its own: those of a control, or the clean run's. */
+  const char *sql = r->query->substring ? "SELECT b.answer FROM bases b JOIN samples s ON s.id = b.sample_id"
+                                          " WHERE s.id = ? AND b.answer_id = s.correct_id AND b.answer IS NOT NULL"
                                         : "SELECT answer_row FROM samples WHERE id = ? AND answer_row IS NOT NULL";
   fv_status st = one_text(r, sql, &text, err);
   r->target = -1;
@@ -208,23 +210,26 @@ static void sample_end(reader *r) {
   }
 }
 
-enum { ID, NAME, GROUP, LAYER, ROW, HEAD, PROB, P_DIFF, LOGIT_DIFF, EFFECT, CORRUPT_DIFF, CLEAN_DIFF, OP };
+enum { ID, NAME, GROUP, LAYER, ROW, HEAD, PROB, P_DIFF, LOGIT_DIFF, EFFECT, CORRUPT_DIFF, CLEAN_DIFF, CLEAN_PROB };
 static const char cells[] =
     "SELECT s.id, s.name, s.\"group\", p.layer, c.row, c.head, c.prob, c.p_diff, c.logit_diff, c.effect,"
-    " b.corrupt_logit_diff, b.clean_logit_diff, p.op"
+    " b.corrupt_logit_diff, b.clean_logit_diff, b.clean_prob"
     " FROM samples s CROSS JOIN bases b ON b.sample_id = s.id CROSS JOIN cells c ON c.base_id = b.id"
     " CROSS JOIN places p ON p.id = c.place_id"
     " WHERE s.status = 'done' AND b.sweep_id = ?1 AND p.stack = ?2 AND p.site = ?3 AND c.head IS NOT NULL"
     " AND (?4 IS NULL OR s.\"group\" = ?4) ORDER BY s.id, b.id, c.n";
 
+/* What patching changed: differences are those to the run that was patched. */
 static double value_of(const reader *r, sqlite3_stmt *s) {
+  bool noise = r->out->noise;
   switch (r->query->metric) {
     case FV_HEADS_PROB: return (double)fv_store_number(s, PROB);
-    case FV_HEADS_P_DIFF: return (double)fv_store_number(s, P_DIFF);
+    case FV_HEADS_P_DIFF:
+      return noise ? (double)fv_store_number(s, PROB) - (double)fv_store_number(s, CLEAN_PROB)
+                   : (double)fv_store_number(s, P_DIFF);
     case FV_HEADS_EFFECT: return (double)fv_store_number(s, EFFECT);
     case FV_HEADS_LOGIT_DIFF: break;
   }
-  bool noise = strcmp(fv_store_text(s, OP), "noise") == 0;
   return (double)fv_store_number(s, LOGIT_DIFF) - (double)fv_store_number(s, noise ? CLEAN_DIFF : CORRUPT_DIFF);
 }
 

@@ -89,11 +89,11 @@ static fv_mean_map *map_of(const reader *r, sqlite3_stmt *s) {
 static const char *metric(const reader *r) {
   switch (r->query->metric) {
     case FV_HEADS_PROB: return "c.prob";
-    case FV_HEADS_P_DIFF: return "c.p_diff";
+    case FV_HEADS_P_DIFF: return r->out->noise ? "(c.prob - b.clean_prob)" : "c.p_diff";
     case FV_HEADS_EFFECT: return "c.effect";
     case FV_HEADS_LOGIT_DIFF: break;
   }
-  return "(c.logit_diff - CASE p.op WHEN 'noise' THEN b.clean_logit_diff ELSE b.corrupt_logit_diff END)";
+  return r->out->noise ? "(c.logit_diff - b.clean_logit_diff)" : "(c.logit_diff - b.corrupt_logit_diff)";
 }
 
 static fv_status read_values(reader *r, fv_error *err) {

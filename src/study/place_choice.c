@@ -25,7 +25,8 @@ static fv_status list_add(char **list, const char *a, const char *b, const char 
 }
 
 static const char query[] =
-    "SELECT DISTINCT w.id, w.name, p.stack, p.site, p.op FROM sweeps w JOIN places p ON p.sweep_id = w.id"
+    "SELECT DISTINCT w.id, w.name, p.stack, p.site, ifnull(json_extract(w.spec, '$.direction'), '') FROM sweeps w"
+    " JOIN places p ON p.sweep_id = w.id"
     " WHERE p.layer IS NOT NULL AND p.id IN (SELECT DISTINCT place_id FROM cells WHERE (head IS NOT NULL) = ?)"
     " ORDER BY w.id, p.id";
 

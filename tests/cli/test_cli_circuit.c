@@ -11,8 +11,8 @@ static tiny_blip planted;
 static int setup(void **state) {
   (void)state;
   planted_blip_new(LAYER, HEAD, &planted);
-  planted_study_new(&planted, "own.db", N, false);
-  planted_study_new(&planted, "shuffled.db", N, true);
+  planted_study_new(&planted, "own.db", N, false, false);
+  planted_study_new(&planted, "shuffled.db", N, true, false);
   return 0;
 }
 

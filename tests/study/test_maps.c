@@ -41,8 +41,9 @@ static fv_store *make(void) {
         for (int row = 0; row < rows; row++) {
           fv_row r;
           fv_row_defaults(&r);
-          r.draw = draw, r.stack = "text_encoder", r.site = "resid_post", r.layer = l, r.row = row, r.op = "denoise";
+          r.draw = draw, r.stack = "text_encoder", r.site = "resid_post", r.layer = l, r.row = row, r.op = "replace";
           r.prob = (float)made(k, draw, l, row), r.logit_diff = 2 * r.prob, r.corrupt_logit_diff = 0.25f;
+          r.clean_logit_diff = -1.0f, r.clean_prob = 0.75f;
           r.effect = k == 0 || (l == 1 && row == 2) ? NAN : r.prob, r.p_diff = -r.prob;
           OK(sink.row(sink.user, &r, ERR));
         }
@@ -140,6 +141,16 @@ static void test_means(void **state) {
   assert_true(isnan(m.list[0].values[2 * LAYERS + 1]));
   assert_int_equal(m.list[0].samples, 4);
   fv_maps_release(&m);
+  /* Corrupted states in the clean run: changes are counted from there. */
+  OK(fv_store_exec(store, "UPDATE sweeps SET spec = '{\"direction\":\"noise\"}'", ERR));
+  for (int diff = 0; diff < 2; diff++) {
+    q.metric = diff ? FV_HEADS_LOGIT_DIFF : FV_HEADS_P_DIFF;
+    OK(fv_maps_read(store, &q, &m, ERR));
+    assert_true(m.noise);
+    want = mean((int[]){0, 1, 3, 4, -1}, 1, 2, diff ? 2 : 1, diff ? -1.0 : 0.75);
+    assert_true(fabs(m.list[0].values[2 * LAYERS + 1] - want) < 1e-6);
+    fv_maps_release(&m);
+  }
   fv_store_close(store);
   unlink(DB);
 }

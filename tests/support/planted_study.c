@@ -55,7 +55,7 @@ static void store_sample(fv_store *store, const fv_model *model, int k, const fv
   fv_input_free(in);
 }
 
-void planted_study_new(const tiny_blip *b, const char *db, int samples, bool shuffled) {
+void planted_study_new(const tiny_blip *b, const char *db, int samples, bool shuffled, bool noise) {
   static const char *const site[] = {"text_encoder.*.cross.z"};
   fv_model *model;
   fv_store *store;
@@ -66,7 +66,8 @@ void planted_study_new(const tiny_blip *b, const char *db, int samples, bool shu
   OK(fv_model_sha256(model, hash, ERR));
   OK(fv_store_manifest_set(store, "model", b->dir, ERR));
   OK(fv_store_manifest_set(store, "model_sha256", hash, ERR));
-  fv_store_sweep one = {0, "heads", "patch", "{\"heads\":\"each\"}"};
+  fv_store_sweep one = {0, "heads", "patch",
+                        noise ? "{\"heads\":\"each\",\"direction\":\"noise\"}" : "{\"heads\":\"each\"}"};
   OK(fv_store_sweep_add(store, &one, &sweep, ERR));
   for (int k = 0; k < samples; k++) write_picture(k);
   for (int k = 0; k < samples; k++) {
@@ -84,7 +85,7 @@ void planted_study_new(const tiny_blip *b, const char *db, int samples, bool shu
     else
       snprintf(question, sizeof question, "is the %s blue on red", tiny_word(6 + k % 2));
     o.sample = name, o.input.image = image, o.input.question = question, o.corrupt = list, o.ncorrupt = 1;
-    o.site = site, o.nsite = 1, o.heads = "each";
+    o.site = site, o.nsite = 1, o.heads = "each", o.noise = noise;
     o.correct = answers_red ? "red" : "blue", o.incorrect = answers_red ? "blue" : "red";
     OK(fv_table_new(&table, ERR));
     OK(fv_patch(model, &o, fv_table_sink(table), NULL, &r, ERR));

@@ -7,9 +7,9 @@
 
 /* Writes the database and the pictures (planted-0.ppm, ...) into the current folder. Of the samples, half are red, half
  * blue; the questions name both colours or only that of the picture; groups "cat" and "dog" take turns. shuffled: the
- * pairs of answers are moved to other samples, so that they fit half of the pictures. Samples have the correct answer's
- * row where their question names it. */
-void planted_study_new(const tiny_blip *b, const char *db, int samples, bool shuffled);
+ * pairs of answers are moved to other samples, so that they fit half of the pictures. noise: corrupted states are
+ * written into the clean run. Samples have the correct answer's row where their question names it. */
+void planted_study_new(const tiny_blip *b, const char *db, int samples, bool shuffled, bool noise);
 /* Removes the database and the pictures. */
 void planted_study_remove(const char *db, int samples);
 
