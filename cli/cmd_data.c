@@ -19,59 +19,80 @@ static void count_one(tally *list, size_t *n, const char *name, int correct_firs
   list[i].first += correct_first == 1, list[i].second += correct_first == 0;
 }
 
-static void print_text(FILE *out, const fv_pairs *p, const tally *groups, size_t ngroups, const tally *reasons,
-                       size_t nreasons, const char *const written[2]) {
+/* What is said of a table. */
+typedef struct summary {
+  const fv_pairs *pairs;
+  tally *groups, *reasons;
+  size_t ngroups, nreasons;
+  size_t known, right; /* of an evaluation: answers that can be right or wrong, and those that are right */
+  const char *written[2];
+} summary;
+
+static void print_text(FILE *out, const summary *s) {
+  const fv_pairs *p = s->pairs;
   fprintf(out, "read        %lld\nkept        %zu\nexcluded    %zu\n", (long long)p->nread, p->count, p->nexcluded);
-  for (size_t i = 0; i < nreasons; i++) fprintf(out, "  %6zu  %s\n", reasons[i].count, reasons[i].name);
+  for (size_t i = 0; i < s->nreasons; i++) fprintf(out, "  %6zu  %s\n", s->reasons[i].count, s->reasons[i].name);
   fprintf(out, "groups\n");
-  for (size_t i = 0; i < ngroups; i++) {
-    fprintf(out, "  %6zu  %s", groups[i].count, groups[i].name);
-    if (groups[i].first + groups[i].second)
-      fprintf(out, ": correct answer first in %zu, second in %zu", groups[i].first, groups[i].second);
+  for (size_t i = 0; i < s->ngroups; i++) {
+    const tally *g = &s->groups[i];
+    fprintf(out, "  %6zu  %s", g->count, g->name);
+    if (g->first + g->second) fprintf(out, ": correct answer first in %zu, second in %zu", g->first, g->second);
     putc('\n', out);
   }
-  fprintf(out, "written     %s, %s\n", written[0], written[1]);
+  if (s->known) fprintf(out, "right       %zu of %zu answers\n", s->right, s->known);
+  fprintf(out, "written     %s, %s\n", s->written[0], s->written[1]);
 }
 
-static void print_json(FILE *out, const fv_pairs *p, const tally *groups, size_t ngroups, const tally *reasons,
-                       size_t nreasons, const char *const written[2]) {
+static void print_json(FILE *out, const summary *s) {
   fv_json_out j = {.stream = out};
   fv_json_out_begin(&j, NULL, '{');
-  fv_json_out_int(&j, "read", p->nread);
-  fv_json_out_int(&j, "kept", (int64_t)p->count);
-  fv_json_out_int(&j, "excluded", (int64_t)p->nexcluded);
+  fv_json_out_int(&j, "read", s->pairs->nread);
+  fv_json_out_int(&j, "kept", (int64_t)s->pairs->count);
+  fv_json_out_int(&j, "excluded", (int64_t)s->pairs->nexcluded);
   fv_json_out_begin(&j, "reasons", '[');
-  for (size_t i = 0; i < nreasons; i++) {
+  for (size_t i = 0; i < s->nreasons; i++) {
     fv_json_out_begin(&j, NULL, '{');
-    fv_json_out_text(&j, "reason", reasons[i].name);
-    fv_json_out_int(&j, "count", (int64_t)reasons[i].count);
+    fv_json_out_text(&j, "reason", s->reasons[i].name);
+    fv_json_out_int(&j, "count", (int64_t)s->reasons[i].count);
     fv_json_out_end(&j, '}');
   }
   fv_json_out_end(&j, ']');
   fv_json_out_begin(&j, "groups", '[');
-  for (size_t i = 0; i < ngroups; i++) {
+  for (size_t i = 0; i < s->ngroups; i++) {
     fv_json_out_begin(&j, NULL, '{');
-    fv_json_out_text(&j, "group", groups[i].name);
-    fv_json_out_int(&j, "count", (int64_t)groups[i].count);
-    fv_json_out_int(&j, "correct_first", (int64_t)groups[i].first);
-    fv_json_out_int(&j, "correct_second", (int64_t)groups[i].second);
+    fv_json_out_text(&j, "group", s->groups[i].name);
+    fv_json_out_int(&j, "count", (int64_t)s->groups[i].count);
+    fv_json_out_int(&j, "correct_first", (int64_t)s->groups[i].first);
+    fv_json_out_int(&j, "correct_second", (int64_t)s->groups[i].second);
     fv_json_out_end(&j, '}');
   }
   fv_json_out_end(&j, ']');
-  fv_json_out_text(&j, "out", written[0]);
-  fv_json_out_text(&j, "excluded_out", written[1]);
+  if (s->known) fv_json_out_int(&j, "known", (int64_t)s->known), fv_json_out_int(&j, "right", (int64_t)s->right);
+  fv_json_out_text(&j, "out", s->written[0]);
+  fv_json_out_text(&j, "excluded_out", s->written[1]);
   fv_json_out_end(&j, '}');
 }
 
-static fv_status report(cli_session *s, const fv_pairs *p, const char *const written[2]) {
-  tally *groups = calloc(p->count + 1, sizeof *groups), *reasons = calloc(p->nexcluded + 1, sizeof *reasons);
-  size_t ngroups = 0, nreasons = 0;
-  fv_status st = groups && reasons ? FV_OK : fv_fail(&s->err, FV_ENOMEM, "no memory");
+/* Right is what equals the correct answer, or else the label, to the letter: the published criterion. */
+static void count_right(summary *s, const char *column) {
+  for (size_t i = 0; i < s->pairs->count; i++) {
+    const fv_pair *p = &s->pairs->list[i];
+    const char *gold = p->correct ? p->correct : p->label, *said = fv_pair_field(p, column);
+    s->known += gold != NULL, s->right += gold && said && strcmp(gold, said) == 0;
+  }
+}
+
+/* column: of the answers, NULL when nothing was asked. */
+static fv_status report(cli_session *s, const fv_pairs *p, const char *column, const char *out, const char *excluded) {
+  summary sum = {.pairs = p, .written = {out, excluded}};
+  sum.groups = calloc(p->count + 1, sizeof *sum.groups), sum.reasons = calloc(p->nexcluded + 1, sizeof *sum.reasons);
+  fv_status st = sum.groups && sum.reasons ? FV_OK : fv_fail(&s->err, FV_ENOMEM, "no memory");
   for (size_t i = 0; i < p->count && !st; i++)
-    count_one(groups, &ngroups, p->list[i].group ? p->list[i].group : "(none)", p->list[i].correct_first);
-  for (size_t i = 0; i < p->nexcluded && !st; i++) count_one(reasons, &nreasons, p->excluded[i].reason, -1);
-  if (!st) (s->args->json ? print_json : print_text)(s->out, p, groups, ngroups, reasons, nreasons, written);
-  free(groups), free(reasons);
+    count_one(sum.groups, &sum.ngroups, p->list[i].group ? p->list[i].group : "(none)", p->list[i].correct_first);
+  for (size_t i = 0; i < p->nexcluded && !st; i++) count_one(sum.reasons, &sum.nreasons, p->excluded[i].reason, -1);
+  if (column) count_right(&sum, column);
+  if (!st) (s->args->json ? print_json : print_text)(s->out, &sum);
+  free(sum.groups), free(sum.reasons);
   return st;
 }
 
@@ -189,7 +210,8 @@ static fv_status run(cli_session *s) {
   if (!st) st = ev ? evaluate(s, &pairs) : sel ? select_samples(s, &pairs) : build(s, kind, &pairs);
   if (!st) st = fv_pairs_save(staged[0], &pairs, &s->err);
   if (!st) st = fv_pairs_save_excluded(staged[1], &pairs, &s->err);
-  if (!st) st = report(s, &pairs, (const char *const[]){a->out, excluded});
+  const char *column = ev ? a->corrupted ? "generated_corrupt" : "generated" : NULL;
+  if (!st) st = report(s, &pairs, column, a->out, excluded);
   fv_pairs_release(&pairs);
   free(excluded);
   return st;

@@ -80,6 +80,15 @@ static void test_pipeline(void **state) {
                       json_string_value(json_object_get(json_object_get(answer, "answer"), "text")));
   const char *said = json_string_value(json_object_get(line, "generated"));
   char rows[4000];
+  int m = snprintf(rows, sizeof rows,
+                   "image,question,correct,label\na.png,is it small?,%s,x\na.png,is it small?,x,%s\n"
+                   "a.png,is it small?,,%s\na.png,is it small?,,\n",
+                   said, said, said);
+  write_file("r.csv", rows, (size_t)m);
+  j = run_json("fovea data evaluate $M --samples r.csv --out right.csv --json");
+  assert_int_equal(integer(j, "known"), 3);
+  assert_int_equal(integer(j, "right"), 2);
+  json_decref(j);
   int n = snprintf(rows, sizeof rows,
                    "image,question,correct,incorrect,group,correct_first,generated\n"
                    "a.png,yes or no?,yes,no,g,1,no\na.png,is it %s or other,%s,other,g,1,%s\n",
