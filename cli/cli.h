@@ -50,8 +50,8 @@ typedef struct cli_args {
   const char *target, *value, *facet, *colors, *samples, *images, *labels, *feature_range;
   double vmin, vmax;
   /* patch, attend, circuit */
-  cli_list site;
-  const char *corrupt_image, *corrupt_question, *heads, *rows, *layers, *direction, *correct, *incorrect, *metric;
+  cli_list site, corrupt_images;
+  const char *corrupt_question, *heads, *rows, *layers, *direction, *correct, *incorrect, *metric;
   bool pad_attended;
   /* circuit */
   const char *test, *ablation, *model_folder;

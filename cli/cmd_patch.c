@@ -12,7 +12,7 @@ static fv_status check_options(cli_session *s) {
   fv_status st = session_check_input(s);
   if (!st && a->json && a->csv && strcmp(a->csv, "-") == 0)
     st = fv_fail(&s->err, FV_EUSAGE, "--json and --csv - both want the standard output");
-  if (!st && !a->corrupt_image && !a->corrupt_question && a->corrupt.count == 0)
+  if (!st && a->corrupt_images.count == 0 && !a->corrupt_question && a->corrupt.count == 0)
     st = fv_fail(&s->err, FV_EUSAGE,
                  "a corrupted input is missing: --corrupt-image FILE, --corrupt-question TEXT or --corrupt");
   if (!st && a->metric && !a->incorrect && strcmp(a->metric, "prob") != 0 && strcmp(a->metric, "p_diff") != 0)
@@ -22,23 +22,47 @@ static fv_status check_options(cli_session *s) {
   return st;
 }
 
+/* "image:FILE"; of several pictures "image1:FILE image2:FILE". NULL: none is given. */
+static fv_status corrupt_pictures(cli_session *s, char **out) {
+  const cli_list *files = &s->args->corrupt_images;
+  size_t pictures = s->args->pictures.count, room = 1;
+  if (files->count == 0) return FV_OK;
+  if (files->count != pictures && pictures > 1)
+    return fv_fail(&s->err, FV_EUSAGE,
+                   "--corrupt-image: %zu of %zu pictures; give it once for each, in order, or replace one by --corrupt "
+                   "image%zu:FILE",
+                   files->count, pictures, pictures);
+  if (files->count > 1 && pictures == 1)
+    return fv_fail(&s->err, FV_EUSAGE,
+                   "--corrupt-image is given %zu times for one picture; several corruptions are --corrupt image:FILE "
+                   "each",
+                   files->count);
+  for (size_t i = 0; i < files->count; i++) room += strlen(files->items[i]) + 32;
+  char *text = *out = calloc(room, 1);
+  if (!text) return fv_fail(&s->err, FV_ENOMEM, "no memory");
+  for (size_t i = 0; i < files->count; i++) {
+    size_t used = strlen(text);
+    if (files->count == 1)
+      snprintf(text, room, "image:%s", files->items[i]);
+    else
+      snprintf(text + used, room - used, "%simage%zu:%s", i ? " " : "", i + 1, files->items[i]);
+  }
+  return FV_OK;
+}
+
 /* --corrupt-image and --corrupt-question are corruptions, and come first. *owned is freed with its first two texts. */
 static fv_status corruptions(cli_session *s, fv_patch_options *o, char *texts[2], const char ***owned) {
   const cli_args *a = s->args;
-  const char *given[2] = {a->corrupt_image, a->corrupt_question}, *kinds[2] = {"image:", "question:"};
   const char **list = *owned = calloc(a->corrupt.count + 2, sizeof *list);
-  size_t n = 0;
-  if (!list) return fv_fail(&s->err, FV_ENOMEM, "no memory");
-  for (int i = 0; i < 2; i++) {
-    if (!given[i]) continue;
-    size_t room = strlen(kinds[i]) + strlen(given[i]) + 1;
-    if (!(texts[i] = malloc(room))) return fv_fail(&s->err, FV_ENOMEM, "no memory");
-    snprintf(texts[i], room, "%s%s", kinds[i], given[i]);
-    list[n++] = texts[i];
-  }
+  size_t n = 0, room = a->corrupt_question ? strlen(a->corrupt_question) + 16 : 0;
+  if (!list || (room && !(texts[1] = malloc(room)))) return fv_fail(&s->err, FV_ENOMEM, "no memory");
+  if (room) snprintf(texts[1], room, "question:%s", a->corrupt_question);
+  fv_status st = corrupt_pictures(s, &texts[0]);
+  for (int i = 0; i < 2; i++)
+    if (texts[i]) list[n++] = texts[i];
   for (size_t i = 0; i < a->corrupt.count; i++) list[n++] = a->corrupt.items[i];
   o->corrupt = list, o->ncorrupt = n;
-  return FV_OK;
+  return st;
 }
 
 static void patch_options(cli_session *s, fv_patch_options *o) {

@@ -101,7 +101,8 @@ static const option options[] = {
     {"only-correct", FLAG, AT(only_correct), NULL, "exclude samples that the model answers otherwise than the table", 0,
      NULL},
     {"avg-divisor", INTEGER, AT(avg_divisor), "N", "divide sums by N instead of the number of samples added", 1, NULL},
-    {"corrupt-image", TEXT, AT(corrupt_image), "FILE", "the corrupted input has this picture", 0, NULL},
+    {"corrupt-image", LIST, AT(corrupt_images), "FILE",
+     "the corrupted input has this picture; of several pictures given once for each, in order", 0, NULL},
     {"corrupt-question", TEXT, AT(corrupt_question), "TEXT",
      "the corrupted input has this question (or, with --prompt, this prompt), of as many tokens", 0, NULL},
     {"site", LIST, AT(site), "ADDRESS",
@@ -354,7 +355,8 @@ fv_status options_parse(const cli_command *c, int argc, char **argv, cli_args *o
 
 void options_release(cli_args *a) {
   free(a->pictures.items), free(a->prompts.items), free(a->from_prompts.items), free(a->site.items),
-      free(a->operands.items), free(a->do_.items), free(a->read.items), free(a->corrupt.items), free(a->restore.items);
+      free(a->operands.items), free(a->do_.items), free(a->read.items), free(a->corrupt.items), free(a->restore.items),
+      free(a->corrupt_images.items);
 }
 
 void options_describe(const cli_command *c, FILE *out, bool roff) {

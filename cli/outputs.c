@@ -89,9 +89,10 @@ static fv_status check_model(cli_session *s) {
 /* Everything that the options name as read. */
 static fv_status check_inputs(cli_session *s) {
   const cli_args *a = s->args;
-  const char *files[] = {a->from_image, a->samples, a->corrupt_image, a->minus, a->table, a->corrected_prompts};
+  const char *files[] = {a->from_image, a->samples, a->minus, a->table, a->corrected_prompts};
   fv_status st = FV_OK;
   for (size_t i = 0; i < a->pictures.count && !st; i++) st = output_check_input(s, a->pictures.items[i]);
+  for (size_t i = 0; i < a->corrupt_images.count && !st; i++) st = output_check_input(s, a->corrupt_images.items[i]);
   for (size_t i = 0; i < sizeof files / sizeof *files && !st; i++) st = output_check_input(s, files[i]);
   for (size_t i = 0; i < a->do_.count && !st; i++) st = check_edit(s, a->do_.items[i]);
   for (size_t i = 0; i < a->corrupt.count && !st; i++) st = check_edit(s, a->corrupt.items[i]);

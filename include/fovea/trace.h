@@ -6,6 +6,7 @@
  *
  * A corruption is text: mul-gauss:mean=1,std=5@ADDRESS, add-gauss:std=S@ADDRESS, uniform:S@ADDRESS, scale:F@ADDRESS,
  * image:FILE, question:TEXT, gray, blur:SIGMA, mask:R0,C0,R1,C1 (image patches, ends included, set to the mean colour).
+ * Of several pictures image2:FILE replaces the second, and "image1:FILE image2:FILE" both.
  * Draw d takes the next tensor from the stream that starts at the seed, anew for every corruption.
  */
 #ifndef FOVEA_TRACE_H
@@ -90,6 +91,10 @@ fv_status fv_trace(const fv_model *model, const fv_trace_options *options, fv_si
                    fv_trace_result *result, fv_error *err);
 /* What fv_trace would cost; computes nothing. Errors as there. */
 fv_status fv_trace_cost(const fv_model *model, const fv_trace_options *options, fv_cost *out, fv_error *err);
+
+/* The file that a corruption puts in the place of picture i, from 0, in *file, malloc'ed; NULL: it leaves that picture.
+ */
+fv_status fv_corruption_picture(const char *corruption, size_t i, char **file, fv_error *err);
 
 /* A question to ask of a picture. */
 typedef struct fv_sample {

@@ -4,11 +4,11 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "fovea/trace.h"
 
 static const char forms[] =
-    "mul-gauss:mean=M,std=S@ADDRESS, add-gauss:std=S@ADDRESS, uniform:S@ADDRESS, scale:F@ADDRESS, image:FILE, "
-    "question:TEXT, gray, "
-    "blur:SIGMA, mask:R0,C0,R1,C1";
+    "mul-gauss:mean=M,std=S@ADDRESS, add-gauss:std=S@ADDRESS, uniform:S@ADDRESS, scale:F@ADDRESS, image:FILE "
+    "(of several pictures image2:FILE the second), question:TEXT, gray, blur:SIGMA, mask:R0,C0,R1,C1";
 
 static fv_status malformed(const char *text, fv_error *err) {
   return fv_fail(err, FV_EUSAGE, "corruption \"%s\": expected one of %s", text, forms);
@@ -50,9 +50,59 @@ static fv_status set_text(fv_corruption *c, const char *args, const char **field
 
 static fv_status image(fv_corruption *c, const char *args, fv_error *err) {
   if (c->input.nimages > 0)
-    return fv_fail(err, FV_EUSAGE, "corruption \"%s\": there are %zu pictures, and it replaces one", c->text,
-                   c->input.nimages);
+    return fv_fail(err, FV_EUSAGE, "corruption \"%s\": there are %zu pictures; say which, as image%zu:FILE", c->text,
+                   c->input.nimages, c->input.nimages);
   return set_text(c, args, &c->input.image, err);
+}
+
+/* One of "image1:FILE image3:FILE": the picture's number, as in the names of rows, and its file; *next is the one
+ * behind it, or NULL. False: the text begins otherwise. */
+static bool read_numbered(const char *text, size_t *number, const char **file, size_t *n, const char **next) {
+  char *end;
+  if (strncmp(text, "image", 5) != 0 || text[5] < '1' || text[5] > '9') return false;
+  *number = strtoul(text + 5, &end, 10);
+  if (*end != ':') return false;
+  *file = end + 1, *next = NULL, *n = strlen(*file);
+  for (const char *at = strstr(*file, " image"); at && !*next; at = strstr(at + 1, " image")) {
+    size_t digits = strspn(at + 6, "0123456789");
+    if (digits > 0 && at[6 + digits] == ':') *next = at + 1, *n = (size_t)(at - *file);
+  }
+  return true;
+}
+
+static fv_status images(fv_corruption *c, fv_error *err) {
+  size_t pictures = c->input.nimages ? c->input.nimages : 1, number, n;
+  const char *file, *next = c->value = fv_strdup(c->text);
+  c->images = fv_alloc(pictures, sizeof *c->images);
+  if (!c->value || !c->images) return fv_fail(err, FV_ENOMEM, "no memory");
+  while (next) {
+    if (!read_numbered(next, &number, &file, &n, &next) || n == 0) return malformed(c->text, err);
+    if (number > pictures)
+      return fv_fail(err, FV_EUSAGE, "corruption \"%s\": there is no picture %zu; there %s %zu", c->text, number,
+                     pictures > 1 ? "are" : "is", pictures);
+    if (c->images[number - 1])
+      return fv_fail(err, FV_EUSAGE, "corruption \"%s\" replaces picture %zu twice", c->text, number);
+    c->images[number - 1] = file;
+    c->value[file + n - c->value] = '\0';
+  }
+  for (size_t i = 0; i < pictures; i++)
+    if (!c->images[i]) c->images[i] = c->input.nimages ? c->input.images[i] : c->input.image;
+  if (c->input.nimages)
+    c->input.images = c->images;
+  else
+    c->input.image = c->images[0];
+  return FV_OK;
+}
+
+fv_status fv_corruption_picture(const char *corruption, size_t picture, char **out, fv_error *err) {
+  const char *file = NULL, *next = corruption;
+  size_t number = 0, n = 0;
+  *out = NULL;
+  if (picture == 0 && strncmp(corruption, "image:", 6) == 0) file = corruption + 6, n = strlen(file);
+  while (!file && next && read_numbered(next, &number, &file, &n, &next))
+    if (number != picture + 1) file = NULL;
+  if (file && !(*out = fv_format("%.*s", (int)n, file))) return fv_fail(err, FV_ENOMEM, "no memory");
+  return FV_OK;
 }
 
 static fv_status question(fv_corruption *c, const char *args, fv_error *err) {
@@ -101,10 +151,12 @@ fv_status fv_corruption_parse(const char *text, const fv_input_options *clean, f
     if (st) fv_corruption_release(out);
     return st;
   }
-  return malformed(text, err);
+  fv_status st = strncmp(text, "image", 5) == 0 ? images(out, err) : malformed(text, err);
+  if (st) fv_corruption_release(out);
+  return st;
 }
 
 void fv_corruption_release(fv_corruption *c) {
-  free(c->edit), free(c->value);
+  free(c->edit), free(c->value), free(c->images);
   *c = (fv_corruption){0};
 }

@@ -9,7 +9,8 @@ typedef struct fv_corruption {
   char *edit;             /* "mul-gauss vision.final mean=1,std=5", or NULL: the input differs */
   bool noise;             /* every draw is another */
   fv_input_options input; /* when edit is NULL */
-  char *value;            /* owned text of `input` */
+  char *value;            /* owned texts of `input` */
+  const char **images;    /* owned list of `input`, where there are several pictures */
   int64_t mask[4];
 } fv_corruption;
 

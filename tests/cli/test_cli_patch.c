@@ -367,6 +367,45 @@ static void test_statuses(void **state) {
   expect_refusals(cases, sizeof cases / sizeof *cases);
 }
 
+/* Two pictures: each has its corrupted one, or one of them has. The corrupted run is what these pictures alone give. */
+static void test_pictures(void **state) {
+  (void)state;
+#define PAIR FV_TEST_DATA "/llava/first"
+#define FIRST PAIR "/pairs/image0.png"
+#define SECOND PAIR "/pairs/image1.png"
+  static const struct {
+    const char *corrupt, *alone;
+  } cases[] = {{"--corrupt-image " SECOND " --corrupt-image " FIRST, "--image " SECOND " --image " FIRST},
+               {"--corrupt image1:" SECOND, "--image " SECOND " --image " SECOND},
+               {"--corrupt 'image2:" FIRST " image1:" SECOND "'", "--image " SECOND " --image " FIRST}};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    char line[1024];
+    snprintf(line, sizeof line, "fovea ask " PAIR " %s --question what --top 166 --json", cases[i].alone);
+    json_t *alone = expect_json(line), *entry;
+    double prob = -1.0;
+    size_t k;
+    json_array_foreach(json_object_get(alone, "top"), k,
+                       entry) if (json_integer_value(json_object_get(entry, "id")) == 7) prob =
+        json_number_value(json_object_get(entry, "prob"));
+    snprintf(line, sizeof line,
+             "fovea patch " PAIR " --image " FIRST " --image " SECOND
+             " --question what --correct id:7 --rows last --layers 0 --json %s",
+             cases[i].corrupt);
+    json_t *patch = expect_json(line), *map = json_array_get(json_object_get(patch, "maps"), 0);
+    double corrupt = json_number_value(json_object_get(map, "corrupt_prob"));
+    if (!(fabs(corrupt - prob) <= 1e-6 * prob)) fail_msg("%s: %g, expected %g", line, corrupt, prob);
+    json_decref(alone), json_decref(patch);
+  }
+  static const refusal refused[] = {
+      {2, "fovea patch " PAIR " --image " FIRST " --image " SECOND " --question what --corrupt-image " FIRST,
+       "--corrupt-image: 1 of 2 pictures; give it once for each"},
+      {2, "fovea patch " PAIR " --image " FIRST " --image " SECOND " --question what --corrupt image:" FIRST,
+       "say which, as image2:FILE"},
+      {2, "fovea patch " PAIR " --image " FIRST " --question what --corrupt-image " FIRST " --corrupt-image " SECOND,
+       "is given 2 times for one picture"}};
+  expect_refusals(refused, 3);
+}
+
 /* Questions of different lengths, filled up. */
 static void test_padding(void **state) {
   (void)state;
@@ -387,7 +426,7 @@ int main(void) {
       cmocka_unit_test(test_order),    cmocka_unit_test(test_metrics), cmocka_unit_test(test_cells),
       cmocka_unit_test(test_same),     cmocka_unit_test(test_json),    cmocka_unit_test(test_equal_inputs),
       cmocka_unit_test(test_files),    cmocka_unit_test(test_dry_run), cmocka_unit_test(test_families),
-      cmocka_unit_test(test_statuses), cmocka_unit_test(test_padding),
+      cmocka_unit_test(test_statuses), cmocka_unit_test(test_padding), cmocka_unit_test(test_pictures),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
