@@ -98,6 +98,9 @@ static fv_status end_row(const reader *r, const fv_pair *p, fv_error *err) {
 
 /* Two columns with one meaning are refused in the header, before any row needs both. */
 static fv_status check_header(const fv_csv *c, fv_error *err) {
+  if (c->ncolumns == 1 && strpbrk(c->columns[0], ";\t"))
+    return fv_fail(err, FV_EFORMAT, "%s: the header has one column, \"%.100s\"; columns are separated by commas",
+                   c->path, c->columns[0]);
   for (size_t i = 0; i < c->ncolumns; i++)
     for (size_t k = 0; k < i; k++) {
       meaning a = meaning_of(c->columns[i]), b = meaning_of(c->columns[k]);

@@ -80,10 +80,13 @@ static fv_status check_corruption(const fv_study *s, const fv_model *model, cons
 
 /* Whether this sample has what every sweep needs, so that a failure of its cost is the study's fault. */
 static bool is_sound(const fv_study *s, const fv_model *model, const fv_study_sweep *w, size_t i) {
+  const fv_pair *p = &s->pairs.list[i];
   fv_sample_options o;
   fv_input *clean = NULL, *other = NULL;
   int32_t a = -1, b = -2;
   bool good = fv_sample_options_make(s, w, i, &o, NULL) == FV_OK && !o.missing;
+  good = good && (p->image || !fv_model_picture_stack(model));
+  good = good && (p->question || p->prompt || fv_model_text_optional(model));
   good = good && fv_input_new(model, &o.input, &clean, NULL) == FV_OK;
   for (size_t k = 0; good && k < o.corrupt.count; k++) {
     fv_corruption c = {0};

@@ -108,6 +108,8 @@ static void test_refused(void **state) {
   } cases[] = {
       {"x.csv", "image,question\n", "x.csv: has no samples"},
       {"x.jsonl", "\n", "x.jsonl: has no samples"},
+      {"x.csv", "image;question\na.png;b\n", "has one column, \"image;question\"; columns are separated by commas"},
+      {"x.csv", "image\tquestion\na.png\tb\n", "columns are separated by commas"},
       {"x.csv", "image,clean_image_path\n", "the columns \"image\" and \"clean_image_path\" both mean image"},
       {"x.csv", "image,generated_text,generated\n", "both mean generated"},
       {"x.csv", "image,question,prompt\na,,b\na,b,c\n", "x.csv: line 3: has a question and a prompt"},

@@ -274,6 +274,20 @@ static void test_data_set(void **state) {
   fv_study_free(s), fv_study_free(t);
 }
 
+/* A sample without the text or the picture that the model needs is to be excluded; it says nothing about the study. */
+static void test_unsound_samples(void **state) {
+  (void)state;
+  fv_study *s;
+  static const char *const texts[] = {"model: a\nsamples:\n  - {image: " PICTURE "}\n  - {image: " PICTURE
+                                      ", question: what}\nsweeps:\n  - {kind: patch, corrupt: gray}\n",
+                                      "model: a\nsamples:\n  - {question: what}\n  - {image: " PICTURE
+                                      ", question: what}\nsweeps:\n  - {kind: patch, corrupt: gray}\n"};
+  for (int i = 0; i < 2; i++) {
+    if (load(texts[i], &s) || fv_study_check(s, model, &e)) fail_msg("%s\n%s", texts[i], e.text);
+    fv_study_free(s);
+  }
+}
+
 /* What a dry run says of samples that lack a column. */
 static void test_lacking(void **state) {
   (void)state;
@@ -320,8 +334,8 @@ int main(void) {
       cmocka_unit_test(test_mistakes),         cmocka_unit_test(test_mistakes_about_the_model),
       cmocka_unit_test(test_what_is_read),     cmocka_unit_test(test_shuffled),
       cmocka_unit_test(test_shuffled_without), cmocka_unit_test(test_data_set),
-      cmocka_unit_test(test_lacking),          cmocka_unit_test(test_nearest),
-      cmocka_unit_test(test_differences),
+      cmocka_unit_test(test_unsound_samples),  cmocka_unit_test(test_lacking),
+      cmocka_unit_test(test_nearest),          cmocka_unit_test(test_differences),
   };
   return cmocka_run_group_tests(tests, begin, end);
 }
