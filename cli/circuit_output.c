@@ -41,22 +41,32 @@ static int by_importance(const void *a, const void *b) {
   return x < y ? -1 : x > y;
 }
 
-static void print_number(FILE *out, const char *format, const char *none, double v) {
-  if (isnan(v))
-    fputs(none, out);
+static void print_p(FILE *out, double p) {
+  if (isnan(p))
+    fputs("         -", out);
   else
-    fprintf(out, format, v);
+    fprintf(out, "  %8.2g", p);
 }
 
-static void print_head(FILE *out, const fv_head_score *h, bool tested) {
+/* Decimals of importances: four, or as many as the largest needs for four digits. */
+static int decimals(const fv_circuit *c) {
+  double largest = 0.0;
+  for (int64_t i = 0; i < c->layers * c->heads; i++) largest = fmax(largest, c->list[i].importance);
+  int n = largest > 0.0 ? 3 - (int)floor(log10(largest)) : 4;
+  return n < 4 ? 4 : n > 12 ? 12 : n;
+}
+
+static void print_head(FILE *out, const fv_head_score *h, int digits, bool tested) {
   char name[48];
+  int width = digits + 5;
   snprintf(name, sizeof name, "L%lldH%lld", (long long)h->layer, (long long)h->head);
-  fprintf(out, "%-8s %10.4f", name, h->importance);
-  print_number(out, "  %9.4f", "          -", h->low);
-  print_number(out, " .. %-9.4f", "     -        ", h->high);
-  fprintf(out, " %10.4f", h->mean);
-  print_number(out, "  %8.2g", "         -", h->p);
-  print_number(out, "  %8.2g", "         -", h->q);
+  fprintf(out, "%-8s %*.*f", name, width + 1, digits, h->importance);
+  if (isnan(h->low))
+    fprintf(out, "  %*s    %*s", width, "-", width, "");
+  else
+    fprintf(out, "  %*.*f .. %-*.*f", width, digits, h->low, width, digits, h->high);
+  fprintf(out, " %*.*f", width + 2, digits, h->mean);
+  print_p(out, h->p), print_p(out, h->q);
   fprintf(out, "  %s\n", h->in_circuit ? "yes" : h->above && tested ? "above the threshold, not significant" : "");
 }
 
@@ -69,9 +79,11 @@ static fv_status print_table(const circuit_run *r, const circuit_study *one) {
   if (!order) return fv_fail(&r->s->err, FV_ENOMEM, "no memory");
   for (int64_t i = 0; i < n; i++) order[i] = &c->list[i];
   qsort(order, (size_t)n, sizeof(const fv_head_score *), by_importance);
-  fprintf(out, "\nhead     importance  95 %% interval           signed mean         p         q  in the circuit\n");
+  int digits = decimals(c), width = digits + 5;
+  fprintf(out, "\n%-8s %*s   %-*s %*s         p         q  in the circuit\n", "head", width + 1, "importance",
+          2 * width + 3, "   95 % interval", width + 2, "signed mean");
   for (int64_t i = 0; i < n && order[i]->samples > 0; i++)
-    if (i < most || order[i]->above) print_head(out, order[i], tested);
+    if (i < most || order[i]->above) print_head(out, order[i], digits, tested);
   if (c->measured > most)
     fprintf(out, "(%lld heads measured; --top, --csv and --json show more)\n", (long long)c->measured);
   free(order);
@@ -79,11 +91,13 @@ static fv_status print_table(const circuit_run *r, const circuit_study *one) {
 }
 
 static void print_profile(FILE *out, const fv_circuit *c) {
+  int digits = decimals(c);
   fputs("\nlayer  mean importance  in the circuit\n", out);
   for (int64_t l = 0; l < c->layers; l++) {
     int64_t in = 0;
     for (int64_t h = 0; h < c->heads; h++) in += c->list[l * c->heads + h].in_circuit;
-    if (!isnan(c->profile[l])) fprintf(out, "%5lld  %15.4f  %14lld\n", (long long)l, c->profile[l], (long long)in);
+    if (!isnan(c->profile[l]))
+      fprintf(out, "%5lld  %15.*f  %14lld\n", (long long)l, digits, c->profile[l], (long long)in);
   }
 }
 
@@ -99,7 +113,9 @@ static fv_status print_study(const circuit_run *r, const circuit_study *one, boo
             strcmp(rows_name(a), "answer") == 0 ? "" : rows_name(a));
   if (c->excluded) fprintf(out, "; %lld missing values", (long long)c->excluded);
   fprintf(out, "\n%s, rows: %s\n", metric_text(r), rows_name(a));
-  fprintf(out, "threshold %.4f = mean %.4f + %g sd of %.4f\n", c->threshold, c->mean, a->threshold, c->sd);
+  int digits = decimals(c);
+  fprintf(out, "threshold %.*f = mean %.*f + %g sd of %.*f\n", digits, c->threshold, digits, c->mean, a->threshold,
+          digits, c->sd);
   fputs("circuit  ", out);
   print_heads(out, one, NULL);
   double least =
