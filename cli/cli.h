@@ -102,6 +102,17 @@ extern const cli_command command_info, command_ask, command_tokens, command_trac
 const cli_command *command_at(int i); /* NULL behind the last */
 const cli_command *command_find(const char *name);
 
+/* closest.c: of the names that are tried, the one that differs from what was typed by the fewest letters, and by two at
+ * the most; NULL: none. */
+typedef struct cli_closest {
+  const char *typed;
+  size_t size;
+  const char *name;
+  int changes;
+} cli_closest;
+void closest_try(cli_closest *c, const char *name);
+fv_status no_such_command(const char *name, fv_error *err); /* FV_EUSAGE */
+
 /* options.c: fills args; FV_EUSAGE with a sentence. */
 fv_status options_parse(const cli_command *c, int argc, char **argv, cli_args *out, fv_error *err);
 void options_release(cli_args *a);

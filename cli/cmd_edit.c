@@ -215,6 +215,12 @@ static fv_status compute(edit_run *e) {
   return st;
 }
 
+static bool replaces(const cli_args *a) {
+  for (size_t i = 0; i < a->do_.count; i++)
+    if (strncmp(a->do_.items[i] + strspn(a->do_.items[i], " "), "replace ", 8) == 0) return true;
+  return false;
+}
+
 static fv_status run(cli_session *s) {
   const cli_args *a = s->args;
   edit_run e = {.s = s};
@@ -222,8 +228,8 @@ static fv_status run(cli_session *s) {
     return fv_fail(&s->err, FV_EUSAGE, "nothing to do: give --do EDIT, or --read ADDRESS with --save FILE");
   if ((a->read.count > 0) != (a->save != NULL))
     return fv_fail(&s->err, FV_EUSAGE, "--read and --save FILE belong together");
-  if ((a->from_image || a->from_question || a->from_prompt) && a->do_.count == 0)
-    return fv_fail(&s->err, FV_EUSAGE, "--from-* name the run that `replace` reads; there is no --do");
+  if ((a->from_image || a->from_question || a->from_prompt) && !replaces(a))
+    return fv_fail(&s->err, FV_EUSAGE, "--from-* name the run that `replace` reads; no --do replaces anything");
   session_note_aliases(s);
   fv_status st = a->dry_run ? FV_OK : output_stage(s, "save", a->save, &e.save);
   if (!st) st = make_inputs(&e);

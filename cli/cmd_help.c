@@ -85,7 +85,7 @@ static fv_status run(cli_session *s) {
   else if (c)
     one_command(c, s->out);
   else
-    return fv_fail(&s->err, FV_EUSAGE, "there is no command \"%s\"; `fovea help` lists them", topic);
+    return no_such_command(topic, &s->err);
   return FV_OK;
 }
 

@@ -83,7 +83,7 @@ static fv_status lines(cli_session *s) {
     if (!st && ferror(stdout)) break;
   }
   if (!st && session_interrupted()) st = fv_fail(&s->err, FV_ECANCELLED, "stopped on request");
-  if (!st && ferror(f)) st = fv_fail(&s->err, FV_EIO, "%s: cannot read", s->args->jsonl);
+  if (!st && ferror(f)) st = fv_fail(&s->err, FV_EIO, "%s: cannot read: %s", s->args->jsonl, strerror(errno));
   free(line);
   if (!standard) fclose(f);
   if ((fflush(stdout) != 0 || ferror(stdout)) && !st) st = fv_fail(&s->err, FV_EIO, "cannot write to standard output");

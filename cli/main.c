@@ -19,8 +19,11 @@ const cli_command *command_find(const char *name) {
   return NULL;
 }
 
-/* 2 for what was typed wrongly, 1 for everything else that failed. */
-static int exit_status(fv_status st) { return st == FV_OK ? 0 : st == FV_EUSAGE || st == FV_ECONFLICT ? 2 : 1; }
+/* Says what failed and gives the exit status: 2 for what was typed wrongly, 1 for everything else. */
+static int complain(const char *command, fv_status st, const fv_error *err) {
+  fprintf(stderr, "fovea%s%s: %s\n", *command ? " " : "", command, err->text[0] ? err->text : fv_status_text(st));
+  return st == FV_EUSAGE || st == FV_ECONFLICT ? 2 : 1;
+}
 
 static fv_status cannot_write(fv_error *err) {
   return fv_fail(err, FV_EIO, "cannot write to standard output: %s", strerror(errno));
@@ -53,17 +56,16 @@ int main(int argc, char **argv) {
   session_catch_interrupts();
   const char *name = argc > 1 ? argv[1] : "help";
   if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) name = "help";
-  if (strcmp(name, "--version") == 0) return printf("fovea %s\n", FV_VERSION) < 0 || fflush(stdout) != 0;
-  const cli_command *c = command_find(name);
-  if (!c) {
-    fprintf(stderr, "fovea: there is no command \"%s\"; `fovea help` lists them\n", name);
-    return 2;
+  if (strcmp(name, "--version") == 0) {
+    if (printf("fovea %s\n", FV_VERSION) > 0 && fflush(stdout) == 0) return 0;
+    return complain("", cannot_write(&err), &err);
   }
+  const cli_command *c = command_find(name);
+  if (!c) return complain("", no_such_command(name, &err), &err);
   cli_args args = {0};
   fv_status st = options_parse(c, argc > 2 ? argc - 2 : 0, argv + 2, &args, &err);
   if (!st && args.topic) c = &command_help;
   if (!st) st = run_command(c, &args, &err);
   options_release(&args);
-  if (st) fprintf(stderr, "fovea %s: %s\n", c->name, err.text[0] ? err.text : fv_status_text(st));
-  return exit_status(st);
+  return st ? complain(c->name, st, &err) : 0;
 }

@@ -86,7 +86,7 @@ static const option options[] = {
      "raw|normalised|difference"},
     {"facet", CHOICE, AT(facet), "BY", "one panel per corruption (default) or per draw", 0, "corrupt|draw"},
     {"colors", TEXT, AT(colors), "MAP",
-     "colour map: Purples, Reds, Greens, Blues, viridis, cividis, RdBu (default: by site)", 0, NULL},
+     "colour map: Purples, Reds, Greens, Blues, Greys, viridis, cividis, RdBu, seismic (default: by site)", 0, NULL},
     {"vmin", REAL, AT(vmin), "V", "value of the lightest colour (default: the corrupted run's)", 0, NULL},
     {"vmax", REAL, AT(vmax), "V", "value of the darkest colour (default: the largest)", 0, NULL},
     {"serif", FLAG, AT(serif), NULL, "a serif font in pictures", 0, NULL},
@@ -254,7 +254,8 @@ static fv_status parse_value(const option *o, const char *value, void *at, fv_er
     case SIZE: return parse_size(o, value, at, err);
     case INTEGER: {
       long long v = strtoll(value, &end, 10);
-      if (!is_decimal(value, end) || *end || errno || v < o->least)
+      if (errno == ERANGE) return fv_fail(err, FV_EUSAGE, "--%s \"%s\": the number is too large", o->name, value);
+      if (!is_decimal(value, end) || *end || v < o->least)
         return o->least == INT64_MIN ? fv_fail(err, FV_EUSAGE, "--%s \"%s\": expected an integer", o->name, value)
                                      : fv_fail(err, FV_EUSAGE, "--%s \"%s\": expected an integer of at least %lld",
                                                o->name, value, (long long)o->least);
@@ -281,19 +282,37 @@ static fv_status parse_value(const option *o, const char *value, void *at, fv_er
   return FV_EINTERNAL;
 }
 
+static fv_status unknown_option(const cli_command *c, const char *name, size_t n, fv_error *err) {
+  cli_closest meant = {.typed = name, .size = n};
+  for (int i = 0; i < NOPTIONS; i++)
+    if (takes(c, options[i].name)) closest_try(&meant, options[i].name);
+  return fv_fail(err, FV_EUSAGE, "unknown option --%.*s; %s%s%s`fovea help %s` lists the options", (int)n, name,
+                 meant.name ? "did you mean --" : "", meant.name ? meant.name : "", meant.name ? "? " : "", c->name);
+}
+
+/* An empty name is what an unset variable of a script becomes. */
+static bool names_file(const option *o) {
+  static const char *const kinds[] = {"FILE", "DIR", "PATH"};
+  for (size_t i = 0; o->arg && i < sizeof kinds / sizeof *kinds; i++)
+    if (strcmp(o->arg, kinds[i]) == 0) return true;
+  return false;
+}
+
 static fv_status parse_option(const cli_command *c, int argc, char **argv, int *i, bool seen[], cli_args *out,
                               fv_error *err) {
   const char *name = argv[*i] + 2, *equals = strchr(name, '=');
   size_t n = equals ? (size_t)(equals - name) : strlen(name);
   const option *o = find_option(c, name, n);
-  if (!o)
-    return fv_fail(err, FV_EUSAGE, "unknown option --%.*s; `fovea help %s` lists the options", (int)n, name, c->name);
+  if (!o) return unknown_option(c, name, n, err);
   if (o->kind == FLAG && equals) return fv_fail(err, FV_EUSAGE, "--%s takes no value", o->name);
   const char *value = equals ? equals + 1 : NULL;
   if (o->kind != FLAG && !value) {
     if (*i + 1 >= argc) return fv_fail(err, FV_EUSAGE, "--%s needs a value: --%s %s", o->name, o->name, o->arg);
     value = argv[++*i];
   }
+  if (names_file(o) && !*value)
+    return fv_fail(err, FV_EUSAGE, "--%s needs the name of a %s", o->name,
+                   strcmp(o->arg, "DIR") == 0 ? "folder" : "file");
   if (seen[o - options] && o->kind != LIST) return fv_fail(err, FV_EUSAGE, "--%s is given twice", o->name);
   seen[o - options] = true;
   return parse_value(o, value, (char *)out + o->offset, err);
@@ -346,9 +365,9 @@ fv_status options_parse(const cli_command *c, int argc, char **argv, cli_args *o
   if (out->prompts.count > 0) out->prompt = out->prompts.items[0];
   if (out->from_prompts.count > 0) out->from_prompt = out->from_prompts.items[0];
   if (c->takes_model && !out->model) out->model = c->default_model;
-  if (c->takes_model && !out->model)
+  if (c->takes_model && (!out->model || !*out->model))
     return fv_fail(err, FV_EUSAGE, "a model folder is missing: fovea %s MODEL [options]", c->name);
-  if (c->operand && out->operands.count == 0)
+  if (c->operand && (out->operands.count == 0 || !*out->operands.items[0]))
     return fv_fail(err, FV_EUSAGE, "an argument is missing: fovea %s %s [options]", c->name, c->operand);
   return FV_OK;
 }

@@ -8,6 +8,17 @@
 static const refusal cases[] = {
     {2, "fovea frobnicate", "there is no command \"frobnicate\""},
     {2, "fovea patchwork $M", "no command"},
+    {2, "fovea trcae $M", "did you mean trace?"},
+    {2, "fovea help aks", "did you mean ask?"},
+    {2, "fovea ask $M --imgae x", "did you mean --image?"},
+    {2, "fovea ask $M --promtps x", "did you mean --prompt?"},
+    {2, "fovea ask $M --tpo x", "unknown option --tpo; did you mean --top?"},
+    {2, "fovea ask $M --averyveryverylongoptionname x", "name; `fovea help ask` lists the options"},
+    {2, "fovea ask '' $I $Q", "a model folder is missing"},
+    {2, "fovea ask $M --image '' $Q", "--image needs the name of a file"},
+    {2, "fovea verify $M --vectors ''", "--vectors needs the name of a folder"},
+    {2, "fovea $T --db ''", "--db needs the name of a file"},
+    {2, "fovea circuit ''", "an argument is missing: fovea circuit DB"},
     {2, "fovea lens $M", "no command"},
     {2, "fovea ablate $M", "no command"},
     {2, "fovea block $M", "no command"},
@@ -41,7 +52,7 @@ static const refusal cases[] = {
     {2, "fovea ask $M $I $Q --json=1", "--json takes no value"},
     {2, "fovea ask $M $I $Q --top 0", "expected an integer of at least 1"},
     {2, "fovea ask $M $I $Q --top 1e3", "expected an integer"},
-    {2, "fovea ask $M $I $Q --top 99999999999999999999", "expected an integer"},
+    {2, "fovea ask $M $I $Q --top 99999999999999999999", "the number is too large"},
     {2, "fovea ask $M $I $Q --top ''", "expected an integer"},
     {2, "fovea ask $M $I $Q --generate 0", "at least 1"},
     {2, "fovea ask $M $I $Q --threads 0", "at least 1"},
@@ -135,7 +146,8 @@ static const refusal cases[] = {
     {1, "fovea $E --do 'mean text_encoder.0.mlp.pre $V/directions.safetensors:width_35_1'", "expected a vector of 77"},
     {1, "fovea $E --do 'replace text_encoder.0.attn.z' --from-question 'what is that'", "3 rows x 35"},
     {2, "fovea $E --do 'replace text_encoder.0.attn.z' --from-question a --from-prompt b", "exclude each other"},
-    {2, "fovea $E --from-question a --read text_encoder.0.attn.z --save x", "there is no --do"},
+    {2, "fovea $E --from-question a --read text_encoder.0.attn.z --save x", "no --do replaces"},
+    {2, "fovea $E --do 'zero text_encoder.0.attn.z' --from-image $V/image1.png", "no --do replaces anything"},
     {2, "fovea verify $M", "--vectors DIR"},
     {2, "fovea verify $M --vectors $V --tolerance -1", "0 or more"},
     {1, "fovea verify $M --vectors $M", "cases.json"},
@@ -199,7 +211,6 @@ static void test_standard_output(void **state) {
                                "fovea $E --read text_encoder.*.resid_post --save a.safetensors"};
   for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
     for (int pipe = 0; pipe < 2; pipe++) {
-      if (strstr(lines[i], "--version") && pipe) continue;
       program_options o = {.folder = folder, .input = "\"what\"\n"};
       if (pipe)
         o.closed_pipe = true;
@@ -208,6 +219,7 @@ static void test_standard_output(void **state) {
       program_result r = {0};
       program_run(&o, &r, lines[i], vars);
       if (r.status != 1) fail_msg("%s\nstatus %d, expected 1: %s", lines[i], r.status, r.err);
+      if (!strstr(r.err, "standard output")) fail_msg("%s\ndoes not say why: %s", lines[i], r.err);
       if (folder_count(folder) != 0) fail_msg("%s\nleft files behind", lines[i]);
       program_release(&r);
     }
