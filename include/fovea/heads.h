@@ -59,7 +59,7 @@ typedef struct fv_heads_confirm_options {
   const int64_t *heads;     /* [n, 2]: layer, head */
   int64_t n;
   bool zero;          /* the heads' output is set to zero; else to its mean over all samples and rows */
-  int64_t random;     /* random sets of n heads outside the circuit */
+  int64_t random;     /* different random sets of n heads outside the circuit; fewer where there are no more */
   bool same_layers;   /* these have as many heads in each layer as the circuit */
   const char *group;  /* only samples of this group; NULL: all */
   const char *images; /* the folder that relative pictures are in; NULL: the database's */
@@ -81,7 +81,7 @@ typedef struct fv_heads_confirmed {
   int64_t samples, excluded;
   char *first_excluded; /* "name: reason", or NULL */
   fv_share clean, circuit, random;
-  int64_t sets;      /* random ones */
+  int64_t sets;      /* random ones, all different */
   double *set_share; /* [sets] */
   double p;          /* (1 + random sets that are as low as the circuit) / (1 + sets); NaN: no sets */
 } fv_heads_confirmed;

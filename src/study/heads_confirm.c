@@ -37,13 +37,14 @@ typedef struct confirmation {
   item *items;
   size_t nitems, room;
   int64_t L, H, Dh;   /* of the site; 0 until the first input */
-  int64_t *sets;      /* [1 + random, n]: layer * H + head, ascending; the first is the circuit */
+  int64_t *sets;      /* [1 + nsets, n]: layer * H + head, ascending; the first is the circuit */
+  int64_t nsets;      /* random ones: o->random, or fewer where there are no more */
   double *mean;       /* [L, H, Dh] */
   float *values;      /* [H, Dh] */
   int64_t mean_rows;  /* rows that the mean is over */
   double *right;      /* [samples, 3]: clean, circuit, mean over the random sets */
-  double *set_rights; /* [random]: how many samples each answers rightly */
-  bool *now;          /* [2 + random]: the sample in flight */
+  double *set_rights; /* [nsets]: how many samples each answers rightly */
+  bool *now;          /* [2 + nsets]: the sample in flight */
   int64_t passes, pass;
   bool broken; /* the circuit does not fit the model: no sample's fault */
 } confirmation;
@@ -162,25 +163,36 @@ static int64_t others(const confirmation *c, int64_t from, int64_t to, int64_t *
   return n;
 }
 
-static fv_status draw_sets(confirmation *c, fv_error *err) {
+/* One set of other heads, ascending; `list` is room for all heads. */
+static fv_status draw_set(const confirmation *c, fv_rng *rng, int64_t *list, int64_t *set, fv_error *err) {
   const fv_heads_confirm_options *o = c->o;
-  int64_t ranges = o->same_layers ? c->L : 1, width = o->same_layers ? c->H : c->L * c->H;
-  int64_t *list = fv_alloc((size_t)(c->L * c->H), sizeof *list);
-  fv_rng rng;
-  fv_status st = list ? fv_rng_numpy(&rng, o->seed, err) : fv_fail(err, FV_ENOMEM, "no memory");
-  for (int64_t r = 1; r <= o->random && !st; r++) {
-    int64_t *to = c->sets + r * o->n;
-    for (int64_t k = 0; k < ranges && !st; k++) {
-      int64_t own, n = others(c, k * width, (k + 1) * width, list, &own);
-      if (own > n)
-        st = fv_fail(err, FV_EUSAGE,
+  int64_t ranges = o->same_layers ? c->L : 1, width = o->same_layers ? c->H : c->L * c->H, *to = set;
+  for (int64_t k = 0; k < ranges; k++) {
+    int64_t own, n = others(c, k * width, (k + 1) * width, list, &own);
+    if (own > n)
+      return fv_fail(err, FV_EUSAGE,
                      "the circuit has %" PRId64 " heads%s, and there are only %" PRId64
                      " others to compare with; take a smaller circuit (a higher threshold)%s",
                      own, o->same_layers ? " in one layer" : "", n, o->same_layers ? ", or heads of any layer" : "");
-      if (!st) shuffle(&rng, list, n, own);
-      for (int64_t i = 0; i < own && !st; i++) *to++ = list[i];
-    }
-    if (!st) qsort(c->sets + r * o->n, (size_t)o->n, sizeof *c->sets, by_number);
+    shuffle(rng, list, n, own);
+    for (int64_t i = 0; i < own; i++) *to++ = list[i];
+  }
+  qsort(set, (size_t)o->n, sizeof *set, by_number);
+  return FV_OK;
+}
+
+/* Random sets, all different: the same one twice would make p smaller than the sets that there are can. Where there are
+ * hardly more than are wanted, drawing finds most of them, and the tries end. */
+static fv_status draw_sets(confirmation *c, fv_error *err) {
+  size_t size = (size_t)c->o->n * sizeof *c->sets;
+  int64_t *list = fv_alloc((size_t)(c->L * c->H), sizeof *list);
+  fv_rng rng;
+  fv_status st = list ? fv_rng_numpy(&rng, c->o->seed, err) : fv_fail(err, FV_ENOMEM, "no memory");
+  for (int64_t tries = 20 * c->o->random + 100; tries > 0 && c->nsets < c->o->random && !st; tries--) {
+    int64_t *set = c->sets + (c->nsets + 1) * c->o->n, r = 1;
+    st = draw_set(c, &rng, list, set, err);
+    while (r <= c->nsets && memcmp(c->sets + r * c->o->n, set, size) != 0) r++;
+    c->nsets += r > c->nsets;
   }
   free(list);
   return st;
@@ -324,7 +336,7 @@ static fv_status answer(confirmation *c, const item *i, fv_error *err) {
   fv_status st = fv_wave_new(c->model, &wave, &w, err);
   if (!st) st = fv_wave_run(w, -1, i->input, &clean, err);
   if (!st) st = fv_wave_readout(w, clean, hear, &l, err);
-  for (int64_t r = 0; r <= c->o->random && !st; r++) {
+  for (int64_t r = 0; r <= c->nsets && !st; r++) {
     st = fv_wave_run(w, clean, NULL, &run, err);
     if (!st) st = ablate(c, w, run, i->input, c->sets + r * c->o->n, err);
     if (!st) st = fv_wave_readout(w, run, hear, &l, err);
@@ -334,11 +346,11 @@ static fv_status answer(confirmation *c, const item *i, fv_error *err) {
   if (st) return st;
   double *to = c->right + 3 * c->out->samples++;
   int64_t rights = 0;
-  for (int64_t r = 0; r < c->o->random; r++) {
+  for (int64_t r = 0; r < c->nsets; r++) {
     c->set_rights[r] += c->now[2 + r];
     rights += c->now[2 + r];
   }
-  to[0] = c->now[0], to[1] = c->now[1], to[2] = (double)rights / (double)c->o->random;
+  to[0] = c->now[0], to[1] = c->now[1], to[2] = (double)rights / (double)c->nsets;
   return FV_OK;
 }
 
@@ -386,7 +398,7 @@ static fv_status summarise(confirmation *c, fv_error *err) {
     fv_wilson_interval(share, out->samples, &shares[k]->low, &shares[k]->high);
   }
   int64_t lower = 0;
-  out->sets = c->o->random;
+  out->sets = c->nsets;
   for (int64_t r = 0; r < out->sets; r++) {
     out->set_share[r] = c->set_rights[r] / (double)out->samples;
     lower += c->set_rights[r] <= sum[1];

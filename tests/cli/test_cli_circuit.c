@@ -147,15 +147,15 @@ static void test_confirm(void **state) {
   r = expect(1, line);
   assert_non_null(strstr(r.err, "not those of the study"));
   program_release(&r);
-  assert_int_equal(rename("planted-3.ppm", "moved.ppm"), 0); /* one picture less */
+  assert_int_equal(rename("own.db-3.ppm", "moved.ppm"), 0); /* one picture less */
   all = expect_json("fovea circuit own.db --confirm --json");
   assert_true(number(json_object_get(all, "confirm"), "excluded") == 1.0);
   json_decref(all);
-  planted_picture("planted-3.ppm", 200, 0, 0); /* and another in its place */
+  planted_picture("own.db-3.ppm", 200, 0, 0); /* and another in its place */
   r = expect(1, "fovea circuit own.db --confirm");
   assert_non_null(strstr(r.err, "is not the picture that the study was made with"));
   program_release(&r);
-  assert_int_equal(rename("moved.ppm", "planted-3.ppm"), 0);
+  assert_int_equal(rename("moved.ppm", "own.db-3.ppm"), 0);
 }
 
 static void test_refused(void **state) {

@@ -18,14 +18,15 @@
 
 enum { MOST_ROWS = 16 };
 
-static void picture_name(int sample, char out[32]) { snprintf(out, 32, "planted-%d.ppm", sample); }
+/* Named after the database: programs that run at the same time share the folder. */
+static void picture_name(const char *db, int sample, char out[64]) { snprintf(out, 64, "%s-%d.ppm", db, sample); }
 static bool is_red(int sample) { return sample % 4 < 2; }
 
 /* Neither more nor less red than some pictures of the same colour. */
-static void write_picture(int sample) {
-  char name[32];
+static void write_picture(const char *db, int sample) {
+  char name[64];
   int strong = 150 + 13 * (sample % 7), weak = 10 + 9 * (sample % 5);
-  picture_name(sample, name);
+  picture_name(db, sample, name);
   planted_picture(name, is_red(sample) ? strong : weak, 40, is_red(sample) ? weak : strong);
 }
 
@@ -69,16 +70,16 @@ void planted_study_new(const tiny_blip *b, const char *db, int samples, bool shu
   fv_store_sweep one = {0, "heads", "patch",
                         noise ? "{\"heads\":\"each\",\"direction\":\"noise\"}" : "{\"heads\":\"each\"}"};
   OK(fv_store_sweep_add(store, &one, &sweep, ERR));
-  for (int k = 0; k < samples; k++) write_picture(k);
+  for (int k = 0; k < samples; k++) write_picture(db, k);
   for (int k = 0; k < samples; k++) {
-    char name[32], image[32], other[32], corrupt[48], question[64];
+    char name[32], image[64], other[64], corrupt[80], question[64];
     const char *list[] = {corrupt};
     bool answers_red = is_red(shuffled ? k + 1 : k);
     fv_patch_options o;
     fv_patch_result r = {0};
     fv_table *table;
     fv_patch_defaults(&o);
-    picture_name(k, image), picture_name((k + 2) % samples, other);
+    picture_name(db, k, image), picture_name(db, (k + 2) % samples, other);
     snprintf(corrupt, sizeof corrupt, "image:%s", other), snprintf(name, sizeof name, "sample %d", k);
     if (k % 3 == 0)
       snprintf(question, sizeof question, "is the %s red", tiny_word(6 + k % 2));
@@ -99,7 +100,7 @@ void planted_study_new(const tiny_blip *b, const char *db, int samples, bool shu
 }
 
 void planted_study_remove(const char *db, int samples) {
-  char name[32];
-  for (int k = 0; k < samples; k++) picture_name(k, name), unlink(name);
+  char name[64];
+  for (int k = 0; k < samples; k++) picture_name(db, k, name), unlink(name);
   database_remove(db);
 }

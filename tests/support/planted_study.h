@@ -5,7 +5,7 @@
 
 #include "support/planted.h"
 
-/* Writes the database and the pictures (planted-0.ppm, ...) into the current folder. Of the samples, half are red, half
+/* Writes the database and the pictures (DB-0.ppm, ...) into the current folder. Of the samples, half are red, half
  * blue; the questions name both colours or only that of the picture; groups "cat" and "dog" take turns. shuffled: the
  * pairs of answers are moved to other samples, so that they fit half of the pictures. noise: corrupted states are
  * written into the clean run. Samples have the correct answer's row where their question names it. */
