@@ -43,7 +43,7 @@ static fv_status cell_index(fv_report_map *m, int64_t row, int64_t layer, int64_
   if (!*slot) {
     if (m->ncells >= UINT32_MAX - 1 || !fv_grow(&m->cells, &m->capacity, m->ncells + 1, sizeof *m->cells))
       return fv_fail(err, FV_ENOMEM, "no memory for a map of %zu cells", m->ncells + 1);
-    m->cells[m->ncells] = (fv_report_cell){.row = row, .layer = layer, .head = head};
+    m->cells[m->ncells] = (fv_report_cell){.row = row, .layer = layer, .head = head, .sample = -1};
     *slot = (uint32_t)++m->ncells;
   }
   *out = m->last = *slot - 1;
@@ -107,6 +107,35 @@ static void label_row(fv_report_map *m, const fv_row *row) {
   }
 }
 
+static void close_sample(fv_report_cell *c) {
+  for (int k = 0; k < FV_REPORT_METRICS; k++) {
+    if (c->parts[k] == 0) continue;
+    double mean = c->part[k] / c->parts[k];
+    c->means[k] += mean, c->squares[k] += mean * mean, c->samples[k]++;
+    c->part[k] = 0.0, c->parts[k] = 0;
+  }
+}
+
+static void add_values(fv_report_cell *c, int64_t sample, const float v[FV_REPORT_METRICS]) {
+  if (c->sample != sample) close_sample(c), c->sample = sample;
+  for (int k = 0; k < FV_REPORT_METRICS; k++) {
+    if (!isfinite(v[k])) continue;
+    c->sum[k] += (double)v[k], c->n[k]++;
+    c->part[k] += (double)v[k], c->parts[k]++;
+  }
+}
+
+int64_t fv_report_samples(const fv_report_cell *c, int k) { return c->samples[k] + (c->parts[k] > 0); }
+
+double fv_report_spread(const fv_report_cell *cell, int k) {
+  fv_report_cell c = *cell;
+  close_sample(&c);
+  double n = c.samples[k];
+  if (n < 2.0) return NAN;
+  double variance = (c.squares[k] - c.means[k] * c.means[k] / n) / (n - 1.0);
+  return variance > 0.0 ? sqrt(variance) : 0.0;
+}
+
 /* Adds to one map at one of its rows. */
 static fv_status add_cell(fv_report_maps *maps, const fv_report_row *r, int64_t group, int64_t rows, int64_t at,
                           const float v[FV_REPORT_METRICS], size_t *map, size_t *cell, fv_error *err) {
@@ -115,9 +144,7 @@ static fv_status add_cell(fv_report_maps *maps, const fv_report_row *r, int64_t 
   fv_report_map *m = &maps->list[*map];
   st = cell_index(m, at, r->row->layer, r->row->head, cell, err);
   if (st) return st;
-  fv_report_cell *c = &m->cells[*cell];
-  for (int k = 0; k < FV_REPORT_METRICS; k++)
-    if (isfinite(v[k])) c->sum[k] += (double)v[k], c->square[k] += (double)v[k] * (double)v[k], c->n[k]++;
+  add_values(&m->cells[*cell], r->sample, v);
   if (m->last_sample != r->sample) m->last_sample = r->sample, m->samples++;
   m->runs++;
   if (isfinite(r->row->clean_prob)) m->clean_prob += (double)r->row->clean_prob;
@@ -125,8 +152,8 @@ static fv_status add_cell(fv_report_maps *maps, const fv_report_row *r, int64_t 
   return FV_OK;
 }
 
-static fv_status keep_values(fv_report_kept *kept, size_t map, size_t cell, const float v[FV_REPORT_METRICS],
-                             fv_error *err) {
+static fv_status keep_values(fv_report_kept *kept, size_t map, size_t cell, const fv_report_row *r,
+                             const float v[FV_REPORT_METRICS], fv_error *err) {
   size_t i = kept->count;
   while (i > 0 && kept->list[i - 1].map != map) i--;
   if (i == 0) {
@@ -142,6 +169,13 @@ static fv_status keep_values(fv_report_kept *kept, size_t map, size_t cell, cons
         !fv_grow(&values->draws, &values->capacity, cell + 1, sizeof *values->draws))
       return fv_fail(err, FV_ENOMEM, "no memory for a sample's values");
     for (; values->n <= cell; values->n++) values->draws[values->n] = 0;
+  }
+  const fv_row *row = r->row;
+  if (row->piece && row->row >= 0 && row->row < r->rows) {
+    if (!fv_grow(&values->pieces, &values->pieces_capacity, (size_t)row->row + 1, sizeof *values->pieces))
+      return fv_fail(err, FV_ENOMEM, "no memory for a sample's tokens");
+    while (values->npieces <= (size_t)row->row) values->pieces[values->npieces++] = NULL;
+    values->pieces[row->row] = row->piece;
   }
   /* One draw is kept as it is, so that the page shows the table's own number. */
   int32_t n = ++values->draws[cell];
@@ -161,7 +195,7 @@ fv_status fv_report_maps_add(fv_report_maps *maps, const fv_report_row *r, fv_re
     size_t map, cell, pool, pooled;
     st = add_cell(maps, r, groups[g], r->rows, r->row->row, v, &map, &cell, err);
     if (!st) label_row(&maps->list[map], r->row);
-    if (!st && g == 0 && kept) st = keep_values(kept, map, cell, v, err);
+    if (!st && g == 0 && kept) st = keep_values(kept, map, cell, r, v, err);
     if (!st && r->answer_row) st = add_cell(maps, r, groups[g], FV_REPORT_POOLED, 0, v, &pool, &pooled, err);
     if (!st) st = add_cell(maps, r, groups[g], FV_REPORT_POOLED, 1, v, &pool, &pooled, err);
   }
@@ -179,7 +213,8 @@ void fv_report_maps_release(fv_report_maps *maps) {
 }
 
 void fv_report_kept_release(fv_report_kept *kept) {
-  for (size_t i = 0; i < kept->count; i++) free(kept->list[i].values), free(kept->list[i].draws);
+  for (size_t i = 0; i < kept->count; i++)
+    free(kept->list[i].values), free(kept->list[i].draws), free(kept->list[i].pieces);
   free(kept->list);
   *kept = (fv_report_kept){0};
 }

@@ -3,10 +3,11 @@
  * A map averages over the samples whose stack has the same number of rows, so that a row means the same position in
  * each of them. Beside it stands a pooled map, over all samples, with two rows: the row of the answer's word (the
  * sample's answer_row) and all rows together. Both exist once over everything and once per group of samples. Sums are
- * float64 in the order in which rows are added, so the same table gives the same averages.
+ * float64 in the order in which rows are added, so the same table gives the same averages. A mean is over runs; its
+ * spread is over samples, whose draws and rows are averaged first, because runs of one sample are not independent.
  *
  * Ownership: strings of rows must live as long as the maps (fv_text_pool). Threads: one owner. Cost: constant time per
- * row; memory about 200 bytes per different cell, plus 12 bytes per cell of each sample whose values are kept.
+ * row; memory about 350 bytes per different cell, plus 24 bytes per cell of each sample whose values are kept.
  */
 #ifndef FOVEA_STUDY_REPORT_MAPS_H
 #define FOVEA_STUDY_REPORT_MAPS_H
@@ -29,8 +30,11 @@ enum { FV_REPORT_KEPT = 5, FV_REPORT_POOLED = -1, FV_REPORT_EVERYTHING = -1 };
 
 typedef struct fv_report_cell {
   int64_t row, layer, head;
-  double sum[FV_REPORT_METRICS], square[FV_REPORT_METRICS];
+  double sum[FV_REPORT_METRICS]; /* over runs */
   int64_t n[FV_REPORT_METRICS];
+  int64_t sample; /* that is being added; its part joins the sums over samples when the next one comes */
+  double part[FV_REPORT_METRICS], means[FV_REPORT_METRICS], squares[FV_REPORT_METRICS];
+  int32_t parts[FV_REPORT_METRICS], samples[FV_REPORT_METRICS];
 } fv_report_cell;
 
 /* What a row is called in the samples of a map: the most frequent pieces with their counts. */
@@ -57,6 +61,8 @@ typedef struct fv_report_values {
   size_t map, n, capacity;
   float (*values)[FV_REPORT_KEPT]; /* means over draws */
   int32_t *draws;
+  const char **pieces; /* [npieces] by row; NULL: none */
+  size_t npieces, pieces_capacity;
 } fv_report_values;
 
 typedef struct fv_report_kept {
@@ -80,6 +86,9 @@ typedef struct fv_report_row {
 
 /* kept: where this sample's values go, or NULL. */
 fv_status fv_report_maps_add(fv_report_maps *maps, const fv_report_row *row, fv_report_kept *kept, fv_error *err);
+/* How many samples have metric k in a cell, and the standard deviation of their means (NaN of fewer than two). */
+int64_t fv_report_samples(const fv_report_cell *cell, int k);
+double fv_report_spread(const fv_report_cell *cell, int k);
 void fv_report_maps_release(fv_report_maps *maps);
 void fv_report_kept_release(fv_report_kept *kept);
 

@@ -105,13 +105,6 @@ static bool has_metric(const fv_report_map *m, int k) {
   return false;
 }
 
-static double spread(const fv_report_cell *c, int k) {
-  double n = (double)c->n[k];
-  if (n < 2.0) return NAN;
-  double variance = (c->square[k] - c->sum[k] * c->sum[k] / n) / (n - 1.0);
-  return variance > 0.0 ? sqrt(variance) : 0.0;
-}
-
 static void write_means(fv_json_out *j, const fv_report_map *m, const axes *a, int k) {
   fv_json_out_begin(j, names[k], '[');
   for (size_t i = 0; i < a->total; i++) {
@@ -124,23 +117,32 @@ static void write_means(fv_json_out *j, const fv_report_map *m, const axes *a, i
 static void write_spreads(fv_json_out *j, const fv_report_map *m, const axes *a, int k) {
   fv_json_out_begin(j, names[k], '[');
   for (size_t i = 0; i < a->total; i++)
-    fv_json_out_num(j, NULL, fv_report_rough(a->order[i] ? spread(&m->cells[a->order[i] - 1], k) : NAN));
+    fv_json_out_num(j, NULL, fv_report_rough(a->order[i] ? fv_report_spread(&m->cells[a->order[i] - 1], k) : NAN));
   fv_json_out_end(j, ']');
 }
 
-/* How many runs are behind a mean: one number when that is the same for all cells. */
-static void write_counts(fv_json_out *j, const fv_report_map *m, const axes *a, int k) {
+/* One number when all cells have the same. */
+static void write_whole(fv_json_out *j, const fv_report_map *m, const axes *a, int k,
+                        int64_t (*count)(const fv_report_cell *, int)) {
   bool same = true;
-  for (size_t i = 1; i < m->ncells; i++) same &= m->cells[i].n[k] == m->cells[0].n[k];
-  if (same) {
-    fv_json_out_begin(j, names[k], '[');
-    fv_json_out_int(j, NULL, m->cells[0].n[k]);
-    fv_json_out_end(j, ']');
-    return;
-  }
+  for (size_t i = 1; i < m->ncells; i++) same &= count(&m->cells[i], k) == count(&m->cells[0], k);
   fv_json_out_begin(j, names[k], '[');
-  for (size_t i = 0; i < a->total; i++) fv_json_out_int(j, NULL, a->order[i] ? m->cells[a->order[i] - 1].n[k] : 0);
+  for (size_t i = 0; i < (same ? 1 : a->total); i++) {
+    const fv_report_cell *c = same ? &m->cells[0] : a->order[i] ? &m->cells[a->order[i] - 1] : NULL;
+    fv_json_out_int(j, NULL, c ? count(c, k) : 0);
+  }
   fv_json_out_end(j, ']');
+}
+
+static int64_t runs_of(const fv_report_cell *c, int k) { return c->n[k]; }
+
+/* How many runs, and how many samples, are behind a mean. */
+static void write_runs(fv_json_out *j, const fv_report_map *m, const axes *a, int k) {
+  write_whole(j, m, a, k, runs_of);
+}
+
+static void write_samples(fv_json_out *j, const fv_report_map *m, const axes *a, int k) {
+  write_whole(j, m, a, k, fv_report_samples);
 }
 
 static void write_metrics(fv_json_out *j, const fv_report_map *m, const axes *a, const char *key,
@@ -178,7 +180,8 @@ static fv_status write_map(const fv_report_map *m, fv_json_out *j, fv_error *err
     write_keys(j, "heads", a.heads, a.nheads);
     write_metrics(j, m, &a, "mean", write_means);
     write_metrics(j, m, &a, "sd", write_spreads);
-    write_metrics(j, m, &a, "n", write_counts);
+    write_metrics(j, m, &a, "n", write_runs);
+    write_metrics(j, m, &a, "of", write_samples);
     fv_json_out_end(j, '}');
   }
   axes_release(&a);
@@ -205,6 +208,17 @@ static void write_kept(const fv_report_values *v, const axes *a, int k, fv_json_
   fv_json_out_end(j, ']');
 }
 
+/* The sample's own tokens, which may not be the most frequent ones of the map. */
+static void write_pieces(const fv_report_values *v, const axes *a, fv_json_out *j) {
+  if (v->npieces == 0) return;
+  fv_json_out_begin(j, "pieces", '[');
+  for (size_t i = 0; i < a->nrows; i++) {
+    int64_t row = a->rows[i];
+    fv_json_out_text(j, NULL, row >= 0 && row < (int64_t)v->npieces ? v->pieces[row] : NULL);
+  }
+  fv_json_out_end(j, ']');
+}
+
 fv_status fv_report_kept_write(const fv_report_maps *maps, const fv_report_kept *kept, fv_json_out *j, fv_error *err) {
   fv_status st = FV_OK;
   fv_json_out_begin(j, "values", '[');
@@ -217,6 +231,7 @@ fv_status fv_report_kept_write(const fv_report_maps *maps, const fv_report_kept 
       fv_json_out_begin(j, NULL, '{');
       fv_json_out_int(j, "map", (int64_t)kept->list[i].map);
       fv_json_out_int(j, "draws", kept->list[i].n ? kept->list[i].draws[0] : 0);
+      write_pieces(&kept->list[i], &a, j);
       for (int k = 0; k < FV_REPORT_KEPT; k++)
         if (k != FV_REPORT_P_DIFF && (k != FV_REPORT_RESTORED || !effect)) write_kept(&kept->list[i], &a, k, j);
       fv_json_out_end(j, '}');

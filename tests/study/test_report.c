@@ -366,6 +366,66 @@ static void test_pointer_and_keys(void **state) {
   free(dom), free(console), free(html), free(moved);
 }
 
+/* Three samples of two draws and other words: a spread is over the samples, whose draws are averaged first, and a
+ * sample's own map has its own words. */
+static void test_draws_and_words(void **state) {
+  (void)state;
+  enum { N = 3, DRAWS = 2 };
+  static const float prob[N][DRAWS] = {{0.125f, 0.25f}, {0.5f, 0.375f}, {0.875f, 0.875f}};
+  static const char *const words[N] = {"circle", "circle", "star"};
+  fv_store *s;
+  int64_t sweep;
+  size_t size;
+  OK(fv_store_open(in_folder("draws.db"), FV_STORE_CREATE, &s, &e));
+  OK(fv_store_sweep_add(s, &(fv_store_sweep){.name = "t", .kind = "trace", .spec = "{}"}, &sweep, &e));
+  for (int i = 0; i < N; i++) {
+    fv_table *t;
+    OK(fv_table_new(&t, &e));
+    fv_sink sink = fv_table_sink(t);
+    for (int k = 0; k < DRAWS; k++) {
+      fv_row row;
+      fv_row_defaults(&row);
+      row.draw = k, row.corrupt = "gray", row.stack = "text_encoder", row.site = "resid_post", row.layer = 0;
+      row.window = 1, row.row = 0, row.piece = words[i], row.op = "replace", row.prob = prob[i][k];
+      row.clean_prob = 1.0f, row.corrupt_prob = 0.0f, row.rank = 1200;
+      OK(sink.row(sink.user, &row, &e));
+    }
+    fv_store_sample one;
+    fv_store_sample_defaults(&one);
+    one.id = i + 1, one.name = i == 2 ? "third" : i ? "second" : "first", one.status = "done";
+    OK(fv_store_put(s, &one, &(fv_store_result){sweep, t}, 1, &e));
+    fv_table_free(t);
+  }
+  fv_store_close(s);
+  OK(fv_report_write(in_folder("draws.db"), in_folder("draws.html"), NULL, &e));
+  char *html = file_text(in_folder("draws.html"), &size);
+  json_t *data = page_data(html), *map = map_of(data, 0, 1), *own;
+  assert_true((float)mean_at(map, "prob", 0) == 0.5f);
+  assert_int_equal(json_integer_value(json_array_get(json_object_get(json_object_get(map, "n"), "prob"), 0)), 6);
+  assert_int_equal(json_integer_value(json_array_get(json_object_get(json_object_get(map, "of"), "prob"), 0)), 3);
+  /* of 0.1875, 0.4375, 0.875: sqrt(((5/16)^2 + (1/16)^2 + (6/16)^2) / 2) = 0.3480 */
+  double sd = json_number_value(json_array_get(json_object_get(json_object_get(map, "sd"), "prob"), 0));
+  assert_true(fabs(sd - 0.348) < 1e-6);
+  assert_string_equal(json_string_value(json_array_get(json_object_get(map, "pieces"), 0)), "circle");
+  own = json_array_get(json_object_get(json_array_get(json_object_get(data, "samples"), 2), "values"), 0);
+  assert_string_equal(json_string_value(json_array_get(json_object_get(own, "pieces"), 0)), "star");
+  json_decref(data);
+  free(html);
+  if (!browser_present()) return;
+  char *console, *dom = browser_open(in_folder("draws.html"), "cell=text_encoder.0.resid_post@0", &console);
+  assert_string_equal(console, "");
+  assert_non_null(
+      strstr(dom, "(row 0 “circle” in 66.7 % of the runs): prob 0.5, mean of 6 runs of 3 samples, sd 0.348"));
+  assert_non_null(
+      strstr(dom, "Mean over 3 samples with 1 row, 2 draws each; probability of the answer 1.000 clean, 0 corrupted."));
+  /* 0.5 - 1.96 * 0.348 / sqrt(3) = 0.106 */
+  assert_non_null(strstr(dom, "<b class=\"number\">0.500</b> [0.106, 0.894] over 3 samples"));
+  free(dom), free(console);
+  dom = browser_open(in_folder("draws.html"), "sample=third&cell=text_encoder.0.resid_post@0", &console);
+  assert_non_null(strstr(dom, "(row 0 “star”): prob 0.875 (mean of 2 draws)"));
+  free(dom), free(console);
+}
+
 /* One experiment: the table's numbers, two corruptions apart, and the average over draws. */
 static void test_single(void **state) {
   (void)state;
@@ -423,6 +483,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_hostile),          cmocka_unit_test(test_not_utf8), cmocka_unit_test(test_numbers),
       cmocka_unit_test(test_circuits),         cmocka_unit_test(test_size),     cmocka_unit_test(test_browser),
-      cmocka_unit_test(test_pointer_and_keys), cmocka_unit_test(test_single),   cmocka_unit_test(test_refused)};
+      cmocka_unit_test(test_pointer_and_keys), cmocka_unit_test(test_single),   cmocka_unit_test(test_draws_and_words),
+      cmocka_unit_test(test_refused)};
   return cmocka_run_group_tests(tests, folder_setup, folder_teardown);
 }

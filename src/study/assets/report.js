@@ -32,7 +32,7 @@ function table(head, rows, options) {
   return el("div", {class: "scroll"}, el("table", {class: options && options.class},
     options && options.caption ? el("caption", null, options.caption) : null,
     head && el("thead", null, el("tr", null, head.map((h, i) => el("th", {class: right.includes(i) ? "right" : null, scope: "col"}, h)))),
-    el("tbody", null, rows.map(row => el("tr", {class: row.className},
+    el("tbody", null, rows.map(row => el("tr", null,
       row.map((cell, i) => el("td", {class: right.includes(i) ? "right" : null}, cell)))))));
 }
 
@@ -45,20 +45,28 @@ function exact(v) {
   const a = Math.abs(v);
   return v !== 0 && (a < 1e-5 || a >= 1e16) ? v.toExponential().replace("e+", "e") : String(v);
 }
-/* Two digits of the scale's end. */
+/* Two digits of the scale's end, and as many more as its span needs, up to five decimals. */
 function brief(v, s) {
   if (!Number.isFinite(v)) return v < 0 ? MINUS + "\u221e" : "\u221e";
   const end = Math.max(Math.abs(s.lo), Math.abs(s.hi));
   if (end >= 1e4 || end < 1e-4) return v === 0 ? "0" : v.toExponential(0).replace("+", "").replace(/-/g, MINUS);
-  const text = v.toFixed(end >= 100 ? 0 : end >= 10 ? 1 : Math.min(5, Math.max(2, 1 - Math.floor(Math.log10(end)))));
-  return /^-?0(\.0*)?$/.test(text) ? "0" : text.replace("-", MINUS);
+  const least = end >= 100 ? 0 : end >= 10 ? 1 : 2, span = s.zero ? end : s.hi - s.lo;
+  const text = v.toFixed(Math.min(5, Math.max(least, 1 - Math.floor(Math.log10(span)))));
+  if (v === 0) return "0";
+  return (/[1-9]/.test(text) ? text : text.replace("-", "")).replace("-", MINUS);
 }
 function three(v) {
   if (v === null || v === undefined || !Number.isFinite(v)) return "";
   const a = Math.abs(v);
   return (a === 0 ? "0" : a < 0.001 ? v.toExponential(1) : a < 100 ? v.toFixed(3) : v.toPrecision(4)).replace(/-/g, MINUS);
 }
+/* Three digits, or as many as are asked for, without trailing zeros: for axes. */
+function tick(v, digits) {
+  const a = Math.abs(v);
+  return (a !== 0 && (a < 0.001 || a >= 1e5) ? v.toExponential(1) : String(+v.toPrecision(digits || 3))).replace("+", "").replace(/-/g, MINUS);
+}
 function percent(v) { return (100 * v).toFixed(1) + " %"; }
+function capital(text) { return text[0].toUpperCase() + text.slice(1); }
 function count(n, one, many) { return n.toLocaleString("en-US") + " " + (n === 1 ? one : many || one + "s"); }
 
 const METRICS = {
@@ -84,12 +92,12 @@ function makeScale(metric, lists, low) {
   for (const list of lists) for (const v of list) if (v !== null && Number.isFinite(v)) { if (v < lo) lo = v; if (v > hi) hi = v; }
   if (lo > hi) { lo = 0; hi = 1; }
   if (m.zero) { hi = Math.max(Math.abs(lo), Math.abs(hi)) || 1; lo = -hi; }
-  else { if (low !== undefined && low < lo) lo = low; if (lo === hi) { lo -= lo ? Math.abs(lo) / 2 : 0; hi = lo === hi ? hi + 1 : hi; } }
+  else { if (low !== undefined && low < lo) lo = low; if (lo === hi) { const half = Math.abs(lo) / 2 || 1; lo -= half; hi += half; } }
   const colors = palettes[m.colors];
   const color = v => "#" + colors[Math.max(0, Math.min(255, Math.floor(256 * (v - lo) / (hi - lo))))];
   const ink = v => {
     const c = parseInt(color(v).slice(1), 16), f = x => Math.pow(x / 255, 2.2);
-    return 0.2126 * f(c >> 16) + 0.7152 * f(c >> 8 & 255) + 0.0722 * f(c & 255) > 0.3 ? "black" : "white";
+    return 0.2126 * f(c >> 16) + 0.7152 * f(c >> 8 & 255) + 0.0722 * f(c & 255) > 0.18 ? "black" : "white";
   };
   return {lo, hi, zero: m.zero, color, ink};
 }
@@ -124,11 +132,11 @@ function pixels(o, color) {
   return canvas.toDataURL();
 }
 
-/* o: rows, cols (labels), x, y (axis titles), get(r, c), tell(r, c), scale, bar, width, name, spot */
+/* o: rows, cols (labels), x, y (axis titles), measure (what the colour is), get(r, c), tell(r, c), pick(r, c), scale, width, square, name */
 function heatmap(o) {
   const R = o.rows.length, C = o.cols.length, s = o.scale;
   const widest = Math.max(...o.rows.map(l => Math.min(Array.from(l).length, 20)), 1);
-  const left = Math.ceil(22 + 6.6 * widest), right = 74, top = 4, bottom = 34;
+  const left = Math.ceil(22 + 6.6 * widest), right = 74, top = 18, bottom = 34;
   const cw = Math.max(2, Math.min(o.square ? Math.floor(400 / R) : 54, Math.floor((o.width - left - right) / C)));
   const ch = o.square ? Math.max(2, Math.min(cw, Math.floor(400 / R))) : Math.max(1.2, Math.min(25, Math.floor(480 / R) || 480 / R));
   const W = C * cw, H = R * ch, total = Math.max(H, 64), width = left + W + right, height = top + total + bottom;
@@ -157,10 +165,12 @@ function heatmap(o) {
   picture.append(svg("text", {x: left + W / 2, y: top + H + 28, "font-size": 11, "text-anchor": "middle", class: "soft"}, o.x));
   picture.append(svg("text", {x: 10, y: top + H / 2, "font-size": 11, "text-anchor": "middle", class: "soft", transform: `rotate(-90 10 ${top + H / 2})`}, o.y));
   colorBar(picture, s, left + W + 12, top, Math.min(total, 180));
+  picture.append(svg("text", o.measure.length < 11 ? {x: left + W + 12, y: 10, "font-size": 11, class: "soft"}
+    : {x: width - 2, y: 10, "font-size": 11, "text-anchor": "end", class: "soft"}, o.measure));
   const halo = svg("rect", {class: "focus-halo", width: cw, height: ch, visibility: "hidden"});
   const focus = svg("rect", {class: "focus", width: cw, height: ch, visibility: "hidden"});
   picture.append(halo, focus);
-  const readout = el("output", {class: "readout hint", "aria-live": "polite"}, o.hint || "Point at a cell, or use the arrow keys.");
+  const readout = el("output", {class: "readout hint", "aria-live": "polite"}, "Point at a cell, or use the arrow keys.");
   let at = null;
   function go(r, c) {
     at = [r, c];
@@ -183,7 +193,7 @@ function heatmap(o) {
   picture.addEventListener("pointerleave", () => { tip.hidden = true; });
   picture.addEventListener("click", event => {
     const hit = cell(event);
-    if (hit) { go(hit[0], hit[1]); if (o.pick) o.pick(hit[0], hit[1]); }
+    if (hit) { go(...hit); if (o.pick) o.pick(...hit); }
   });
   picture.addEventListener("keydown", event => {
     const step = {ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1]}[event.key];
@@ -212,140 +222,183 @@ function colorBar(picture, s, x, y, h) {
   }
   picture.append(svg("rect", {x, y, width: 10, height: h, class: "frame"}));
   const ticks = s.zero ? [s.hi, 0, s.lo] : [s.hi, (s.hi + s.lo) / 2, s.lo];
-  ticks.forEach((v, i) => picture.append(svg("text", {x: x + 14, y: y + 8 + i * (h - 9) / 2, "font-size": 10, class: "soft"}, three(v).replace(/\.?0+$/, "") || "0")));
+  let digits = 3;
+  while (digits < 7 && new Set(ticks.map(v => tick(v, digits))).size < ticks.length) digits++;
+  ticks.forEach((v, i) => picture.append(svg("text", {x: x + 14, y: y + 8 + i * (h - 9) / 2, "font-size": 10, class: "soft"}, tick(v, digits))));
 }
 
 /* ---- maps of the data ---- */
 
+/* `own` are the values of one sample in a map; without it the means over samples are meant. */
 const EMPTY = [];
 function values(map, metric, own) { return (own ? own[metric] : map.mean[metric]) || EMPTY; }
-function index(map, r, l, h) { return (r * map.layers.length + l) * map.heads.length + h; }
+function valueAt(map, metric, own, r, l, h) {
+  const v = values(map, metric, own)[(r * map.layers.length + l) * map.heads.length + h];
+  return v === undefined ? null : v;
+}
+/* One number of a list that has one for all cells when they agree. */
+function numberAt(map, list, r, l, h) {
+  return !list ? null : list.length === 1 ? list[0] : list[(r * map.layers.length + l) * map.heads.length + h];
+}
 function place(map) { return (map.stack || "") + (map.site ? "." + map.site : ""); }
-function address(map, r, l, h) {
-  const layer = map.layers[l], head = map.heads[h];
-  return (map.stack || "") + (layer === null ? "" : "." + layer) + (map.site ? "." + map.site : "") + (head === null || h < 0 ? "" : "#" + head) +
-    (map.length === null ? (map.rows[r] === 0 ? "@answer" : "@all") : "@" + map.rows[r]);
-}
-function rowName(map, r) {
-  if (map.length === null) return map.rows[r] === 0 ? "the answer's word" : "all rows";
-  const piece = map.pieces && map.pieces[r];
-  if (piece === null || piece === undefined || piece === "") return "row " + map.rows[r];
-  return map.share && map.share[r] < 0.995 ? piece + " " + DOTS : piece;
-}
-function rowNote(map, r) {
-  if (map.length === null) return rowName(map, r);
-  const share = map.share && map.share[r], piece = map.pieces && map.pieces[r];
-  if (!piece) return "row " + map.rows[r];
-  return "row " + map.rows[r] + " \u201c" + piece + "\u201d" + (share < 0.995 ? " in " + percent(share) + " of the runs" : "");
-}
-function countOf(map, metric, i) { const n = map.n[metric]; return n ? (n.length === 1 ? n[0] : n[i]) : 0; }
-function tellCell(map, metric, r, l, h, own) {
-  const i = index(map, r, l, h), v = values(map, metric, own)[i];
-  let text = address(map, r, l, h) + " (" + rowNote(map, r) + "): " + metric + " " + exact(v);
-  if (own) {
-    for (const other of ["prob", "logit_diff"]) if (other !== metric && own[other]) text += ", " + other + " " + exact(own[other][i]);
-    if (own.draws > 1) text += " (mean of " + own.draws + " draws)";
-    return text;
-  }
-  const n = countOf(map, metric, i), sd = map.sd[metric] ? map.sd[metric][i] : null;
-  return n > 1 ? text + ", mean of " + n + " runs" + (sd !== null && sd !== undefined ? ", sd " + exact(sd) : "") : text;
-}
-const lowerEnd = (map, metric) => metric === "prob" ? map.corrupt_prob : undefined;
-const figures = [];
-let figureNumber = 0;
+function hasHeads(map) { return map.heads.length > 1 || map.heads[0] !== null; }
+function sameSite(a, b) { return place(a) === place(b) && a.corrupt === b.corrupt && a.op === b.op && a.window === b.window; }
+/* Rows of a picture have places, not tokens. */
+function ofPicture(map) { return map.stack === "vision" || map.stack === "projector"; }
 
-/* A figure whose drawing is replaced when something is chosen. */
-function figure(caption, draw) {
-  const body = el("div"), number = ++figureNumber;
-  const node = el("figure", null, el("figcaption", null, el("b", null, "Figure " + number + ". "), caption), body);
-  const self = {node, map: null, redraw() { self.map = draw(); body.replaceChildren(...self.map.node); }};
-  self.redraw();
-  return self;
-}
-
-/* Rows by layers, of a map without heads or of one head (or their mean). */
-function rowsByLayers(map, metric, own, head, scale, width, pick) {
-  const list = values(map, metric, own), H = map.heads.length;
-  const get = (r, l) => {
-    if (head >= 0) { const v = list[index(map, r, l, head)]; return v === undefined ? null : v; }
-    let sum = 0, n = 0;
-    for (let h = 0; h < H; h++) { const v = list[index(map, r, l, h)]; if (v !== null && Number.isFinite(v)) { sum += v; n++; } }
-    return n ? sum / n : null;
-  };
-  const tell = (r, l) => head >= 0 ? tellCell(map, metric, r, l, head, own)
-    : address(map, r, l, -1) + " (" + rowNote(map, r) + "): " + metric + " " + exact(get(r, l)) + ", mean over " + H + " heads";
-  const map2 = heatmap({rows: map.rows.map((_, r) => rowName(map, r)), cols: map.layers.map(l => l === null ? "\u2013" : String(l)), x: "layer", y: "token",
-    get, tell, width, scale: scale || makeScale(metric, [head >= 0 && H === 1 ? list : map.rows.flatMap((_, r) => map.layers.map((_, l) => get(r, l)))], lowerEnd(map, metric)),
-    name: place(map) + ", " + METRICS[metric].title + ", tokens by layers", pick: pick && ((r, l) => pick(r, l))});
-  return map2;
-}
-function headsGrid(map, metric, own, r, width, pick) {
-  const list = values(map, metric, own);
-  const get = (l, h) => { const v = list[index(map, r, l, h)]; return v === undefined ? null : v; };
-  return heatmap({rows: map.layers.map(String), cols: map.heads.map(String), x: "head", y: "layer", get, width,
-    tell: (l, h) => tellCell(map, metric, r, l, h, own), scale: makeScale(metric, [map.layers.flatMap((_, l) => map.heads.map((_, h) => get(l, h)))], lowerEnd(map, metric)),
-    name: place(map) + ", " + METRICS[metric].title + ", layers by heads", pick});
-}
 /* Rows that are patches of the picture, as a square: its side, and the row of the first patch. */
 function patches(map) {
-  if (map.stack !== "vision" && map.stack !== "projector") return null;
+  if (!ofPicture(map)) return null;
   for (const first of [1, 0]) {
     const side = Math.round(Math.sqrt(map.length - first));
     if (side >= 3 && side * side === map.length - first && map.rows.length === map.length) return {side, first};
   }
   return null;
 }
-function patchGrid(map, metric, own, l, h, grid) {
-  const list = values(map, metric, own), row = (r, c) => grid.first + r * grid.side + c;
-  const get = (r, c) => { const v = list[index(map, row(r, c), l, h)]; return v === undefined ? null : v; };
-  const labels = Array.from({length: grid.side}, (_, i) => String(i));
-  return heatmap({rows: labels, cols: labels, x: "patch", y: "patch", get, tell: (r, c) => "patch [" + r + "," + c + "], " + tellCell(map, metric, row(r, c), l, h, own), width: 470, square: true,
-    scale: makeScale(metric, [list], lowerEnd(map, metric)), name: place(map) + ", " + METRICS[metric].title + ", over the picture"});
+/* The name that addresses have for a row of a picture. */
+function patchName(map, r) {
+  const grid = patches(map), at = grid ? map.rows[r] - grid.first : 0;
+  if (!grid) return null;
+  return at < 0 ? "cls" : "image[" + Math.floor(at / grid.side) + "," + at % grid.side + "]";
+}
+
+function address(map, r, l, h) {
+  const layer = map.layers[l], head = map.heads[h];
+  return (map.stack || "") + (layer === null ? "" : "." + layer) + (map.site ? "." + map.site : "") +
+    (head === null || h < 0 ? "" : "#" + head) +
+    (map.length === null ? (map.rows[r] === 0 ? "@answer" : "@all") : "@" + map.rows[r]);
+}
+/* The token of a row, and in which share of the samples it stands there. */
+function tokenOf(map, r, own) {
+  if (own && own.pieces) return {piece: own.pieces[r], share: 1};
+  return {piece: map.pieces && map.pieces[r], share: map.share ? map.share[r] : 1};
+}
+function rowName(map, r, own) {
+  if (map.length === null) return map.rows[r] === 0 ? "the answer's word" : "all rows";
+  const {piece, share} = tokenOf(map, r, own);
+  if (!piece) return patchName(map, r) || "row " + map.rows[r];
+  return share < 0.995 ? piece + " " + DOTS : piece;
+}
+function rowNote(map, r, own) {
+  if (map.length === null) return rowName(map, r);
+  const {piece, share} = tokenOf(map, r, own);
+  if (!piece) return "row " + map.rows[r] + (patchName(map, r) ? ", " + patchName(map, r) : "");
+  return "row " + map.rows[r] + " \u201c" + piece + "\u201d" + (share < 0.995 ? " in " + percent(share) + " of the runs" : "");
+}
+function tellCell(map, metric, r, l, h, own) {
+  const text = address(map, r, l, h) + " (" + rowNote(map, r, own) + "): " + metric + " " + exact(valueAt(map, metric, own, r, l, h));
+  if (own) {
+    const others = ["prob", "logit_diff"].filter(other => other !== metric && own[other]);
+    return text + others.map(other => ", " + other + " " + exact(valueAt(map, other, own, r, l, h))).join("") +
+      (own.draws > 1 ? " (mean of " + own.draws + " draws)" : "");
+  }
+  const runs = numberAt(map, map.n[metric], r, l, h), samples = numberAt(map, map.of[metric], r, l, h);
+  const sd = map.sd[metric] ? valueAt({...map, mean: map.sd}, metric, null, r, l, h) : null;
+  return text + (runs > 1 ? ", mean of " + runs + " runs" + (runs === samples ? "" : " of " + count(samples, "sample")) : "") +
+    (sd !== null ? ", sd " + exact(sd) : "");
+}
+/* Half of a normal 95 % interval of a mean over samples; null where they do not count alike. */
+function interval(map, metric, r, l, h) {
+  const sd = map.sd[metric] ? valueAt({...map, mean: map.sd}, metric, null, r, l, h) : null;
+  const n = numberAt(map, map.of[metric], r, l, h), pooled = map.length === null && map.rows[r] !== 0;
+  return sd === null || n < 2 || pooled ? null : 1.96 * sd / Math.sqrt(n);
+}
+/* The colours of some maps: one scale over all that they hold, so that every choice of head or row can be compared. */
+function scaleOf(maps, metric, own) {
+  const low = metric === "prob" ? Math.min(...maps.map(map => map.corrupt_prob)) : undefined;
+  return makeScale(metric, maps.map(map => values(map, metric, map.length === null ? null : own)), low);
 }
 function strongest(map, metric, r, own) {
-  const list = values(map, metric, own);
   let best = null;
   map.rows.forEach((_, row) => map.layers.forEach((_, l) => map.heads.forEach((_, h) => {
-    const v = list[index(map, row, l, h)];
-    if ((r === undefined || r === row) && v !== null && v !== undefined && Number.isFinite(v) && (!best || Math.abs(v) > Math.abs(best.v))) best = {r: row, l, h, v};
+    const v = valueAt(map, metric, own, row, l, h);
+    if ((r === undefined || r === row) && v !== null && Number.isFinite(v) && (!best || Math.abs(v) > Math.abs(best.v))) best = {r: row, l, h, v};
   })));
   return best;
 }
 
-/* The figures of one site: {nodes, seek(address)}. maps: the length map and, with heads, the pooled one. */
-function siteFigures(map, pool, metric, own) {
-  const heads = map.heads.length > 1 || map.heads[0] !== null;
-  const what = () => [el("code", null, place(map)), map.corrupt ? [", corrupted: ", el("code", null, cut(map.corrupt, 60))] : "", map.window > 1 ? ", window of " + map.window + " layers" : ""];
-  const mean = own || map.runs === map.rows.length * map.layers.length * map.heads.length ? "" : "Mean ";
-  const metricName = mean ? METRICS[metric].title : METRICS[metric].title[0].toUpperCase() + METRICS[metric].title.slice(1);
-  if (!heads) {
-    const one = figure([what(), ". ", mean, metricName, " by token and layer."], () => rowsByLayers(map, metric, own, 0, null, 620));
-    const nodes = [one.node], grid = patches(map), best = grid && strongest(map, metric, undefined, own);
-    if (best) {
-      let layer = best.l;
-      const box = select("layer", map.layers.map((l, i) => [i, String(l)]), layer, v => { layer = +v; over.redraw(); });
-      const over = figure([what(), ". The same over the picture's patches, for one layer."], () => patchGrid(map, metric, own, layer, 0, grid));
-      over.node.insertBefore(el("div", {class: "controls"}, box), over.node.children[1]);
-      nodes.push(over.node);
-    }
-    return {nodes, seek: (r, l, h, row) => { one.map.go(row, l); return one; }};
-  }
+const figures = [];
+let figureNumber = 0;
+
+/* A figure whose caption and drawing are replaced when something is chosen. */
+function figure(caption, draw, controls) {
+  const text = el("figcaption"), body = el("div"), number = ++figureNumber;
+  const node = el("figure", null, text, controls ? el("div", {class: "controls"}, controls) : null, body);
+  const self = {node, number, map: null, redraw() {
+    self.map = draw();
+    text.replaceChildren();
+    fill(text, null, [el("b", null, "Figure " + number + ". "), caption()]);
+    body.replaceChildren(...self.map.node);
+  }};
+  self.redraw();
+  return self;
+}
+function layerAxis(map) { return map.window > 1 ? "layer (centre of " + map.window + ")" : "layer"; }
+
+/* Rows by layers: one head, or with head < 0 the mean over heads. */
+function rowsByLayers(map, metric, own, head, scale, width) {
+  const H = map.heads.length;
+  const get = (r, l) => {
+    if (head >= 0) return valueAt(map, metric, own, r, l, head);
+    const list = map.heads.map((_, h) => valueAt(map, metric, own, r, l, h)).filter(v => v !== null && Number.isFinite(v));
+    return list.length ? list.reduce((a, b) => a + b) / list.length : null;
+  };
+  const tell = (r, l) => head >= 0 ? tellCell(map, metric, r, l, head, own)
+    : address(map, r, l, -1) + " (" + rowNote(map, r, own) + "): " + metric + " " + exact(get(r, l)) + ", mean over " + H + " heads";
+  const what = ofPicture(map) ? "row" : "token";
+  return heatmap({rows: map.rows.map((_, r) => rowName(map, r, own)), cols: map.layers.map(l => l === null ? DASH : String(l)),
+    x: layerAxis(map), y: what, measure: METRICS[metric].title, get, tell, width, scale,
+    name: place(map) + ", " + METRICS[metric].title + ", " + what + "s by layers"});
+}
+function headsGrid(map, metric, own, r, scale, pick) {
+  const get = (l, h) => valueAt(map, metric, own, r, l, h);
+  return heatmap({rows: map.layers.map(String), cols: map.heads.map(String), x: "head", y: layerAxis(map), measure: METRICS[metric].title,
+    get, tell: (l, h) => tellCell(map, metric, r, l, h, own), width: 470, scale, pick,
+    name: place(map) + ", " + METRICS[metric].title + ", layers by heads"});
+}
+function patchGrid(map, metric, own, l, h, scale, grid) {
+  const row = (r, c) => grid.first + r * grid.side + c, labels = Array.from({length: grid.side}, (_, i) => String(i));
+  return heatmap({rows: labels, cols: labels, x: "patch column", y: "patch row", measure: METRICS[metric].title, square: true, width: 470, scale,
+    get: (r, c) => valueAt(map, metric, own, row(r, c), l, h),
+    tell: (r, c) => tellCell(map, metric, row(r, c), l, h, own),
+    name: place(map) + ", " + METRICS[metric].title + ", over the picture"});
+}
+
+/* What a caption says: where, of what, how many are behind it. r: the row of a pooled map. */
+function whereCaption(map) {
+  return [el("code", null, place(map)), map.corrupt ? [", corrupted: ", el("code", null, cut(map.corrupt, 60))] : "",
+    map.window > 1 ? ", window of " + map.window + " layers" : "", map.group === null ? "" : [", group ", el("b", null, data.groups[map.group])], ". "];
+}
+function behindCaption(map, own, r) {
+  const cells = map.rows.length * map.layers.length * map.heads.length, draws = own ? own.draws : map.runs / cells / map.samples;
+  const several = draws > 1 && Number.isInteger(draws), samples = count(map.samples, "sample"), parts = [];
+  if (own || map.samples < 2) { if (several) parts.push("mean of " + draws + " draws"); }
+  else if (map.length === null) parts.push("mean over " + (map.rows[r] === 0 ? samples + ", each at its own row" : "all rows of " + samples));
+  else parts.push("mean over " + samples + " with " + count(map.length, "row") + (several ? ", " + draws + " draws each" : ""));
+  if (!own) parts.push("probability of the answer " + three(map.clean_prob) + " clean, " + three(map.corrupt_prob) + " corrupted");
+  return parts.length ? " " + capital(parts.join("; ")) + "." : "";
+}
+
+/* The figures of one site: {nodes, seek(at, l, h, r)}. pool: the map of pooled rows, where there are heads. */
+function siteFigures(map, pool, metric, own, scale) {
+  if (!hasHeads(map)) return plainFigures(map, metric, own, scale);
   const options = [];
-  if (pool && !own) for (const r of pool.rows.keys()) if (pool.mean[metric]) options.push(["p" + r, rowName(pool, r)]);
-  map.rows.forEach((_, r) => options.push(["r" + r, "row " + map.rows[r] + ", " + rowName(map, r)]));
-  let row = options[0][0], head = -1;
+  if (pool && pool.mean[metric]) for (const r of pool.rows.keys()) options.push(["p" + r, rowName(pool, r)]);
+  map.rows.forEach((_, r) => options.push(["r" + r, "row " + map.rows[r] + ", " + rowName(map, r, own)]));
+  let row = options[0][0];
   const chosen = () => row[0] === "p" ? [pool, +row.slice(1)] : [map, +row.slice(1)];
-  const top = () => { const [m, r] = chosen(), best = strongest(m, metric, r); return best ? best.h : 0; };
-  if (!own) head = top();
+  let head = own ? strongest(map, metric, undefined, own) : strongest(chosen()[0], metric, chosen()[1]);
+  head = head ? head.h : 0;
+  const headName = () => head < 0 ? "mean over heads" : "head " + map.heads[head];
   const rowBox = select("row", options, row, v => { row = v; grid.redraw(); });
   const headBox = select("head", [[-1, "mean over heads"], ...map.heads.map((h, i) => [i, "head " + h])], head, v => { head = +v; tokens.redraw(); });
-  const grid = figure([what(), ". ", mean, metricName, " by layer and head. A click shows the head at every token."], () => {
+  const grid = figure(() => [whereCaption(map), capital(METRICS[metric].title), " by layer and head, ", options.find(o => o[0] === row)[1], ".", behindCaption(chosen()[0], own, chosen()[1]),
+    el("span", {class: "hint"}, " A click shows the head at every " + (ofPicture(map) ? "row." : "token."))], () => {
     const [m, r] = chosen();
-    return headsGrid(m, metric, m === map ? own : null, r, 470, (l, h) => { head = h; headBox.box.value = h; tokens.redraw(); });
-  });
-  const tokens = figure([what(), ". The same by token and layer, for one head."], () => rowsByLayers(map, metric, own, head, null, 470));
-  grid.node.insertBefore(el("div", {class: "controls"}, rowBox), grid.node.children[1]);
-  tokens.node.insertBefore(el("div", {class: "controls"}, headBox), tokens.node.children[1]);
+    return headsGrid(m, metric, m === map ? own : null, r, scale, (l, h) => { head = h; headBox.box.value = h; tokens.redraw(); });
+  }, rowBox);
+  const tokens = figure(() => [whereCaption(map), capital(METRICS[metric].title), " by " + (ofPicture(map) ? "row" : "token") + " and layer, ", headName(), ".", behindCaption(map, own), " Colours as in Figure " + grid.number + "."],
+    () => rowsByLayers(map, metric, own, head, scale, 470), headBox);
   return {nodes: [grid.node, tokens.node], seek: (at, l, h, r) => {
     if (h >= 0) {
       row = at === "answer" ? "p0" : at === "all" ? "p" + (pool.rows.length - 1) : "r" + r;
@@ -353,6 +406,21 @@ function siteFigures(map, pool, metric, own) {
     }
     head = -1; headBox.box.value = -1; tokens.redraw(); tokens.map.go(r, l); return tokens;
   }};
+}
+/* Without single heads: rows by layers, and for a picture one layer over its patches. */
+function plainFigures(map, metric, own, scale) {
+  const grid = patches(map), best = grid && strongest(map, metric, undefined, own);
+  const one = figure(() => [whereCaption(map), capital(METRICS[metric].title), " by " + (ofPicture(map) ? "row" : "token") + " and layer.", behindCaption(map, own)],
+    () => rowsByLayers(map, metric, own, 0, scale, best ? 470 : 620));
+  const nodes = [one.node];
+  if (best) {
+    let layer = best.l;
+    const box = select("layer", map.layers.map((l, i) => [i, String(l)]), layer, v => { layer = +v; over.redraw(); });
+    const over = figure(() => [whereCaption(map), capital(METRICS[metric].title), " over the picture's patches, layer " + map.layers[layer] + ". Colours as in Figure " + one.number + "."],
+      () => patchGrid(map, metric, own, layer, 0, scale, grid), box);
+    nodes.push(over.node);
+  }
+  return {nodes, seek: (at, l, h, r) => { one.map.go(r, l); return one; }};
 }
 function seekIn(site, map, text) {
   const m = /^([^.]+)(?:\.(\d+))?(?:\.([^#@]+))?(?:#(\d+))?@(\d+|answer|all)$/.exec(text);
@@ -364,7 +432,7 @@ function seekIn(site, map, text) {
 
 /* ---- sections ---- */
 
-const contents = el("ul", {class: "contents"});
+const contents = el("ul", {class: "contents"}), navigation = el("nav", {"aria-label": "Contents"}, contents);
 function section(id, title, ...children) {
   contents.append(el("li", null, el("a", {href: "#" + id}, title)));
   return el("section", {id}, el("h2", null, title), children);
@@ -382,11 +450,6 @@ function lengthsOf(maps) {
   for (const m of maps) if (m.length !== null) n.set(m.stack + " " + m.length, {stack: m.stack, length: m.length, samples: m.samples});
   return [...n.values()];
 }
-function interval(map, metric, i) {
-  const n = countOf(map, metric, i), sd = map.sd[metric] ? map.sd[metric][i] : null;
-  return n > 1 && sd !== null && sd !== undefined ? 1.96 * sd / Math.sqrt(n) : null;
-}
-
 function header() {
   const model = manifest.get("model"), family = manifest.get("family"), sha = manifest.get("model_sha256") || manifest.get("sha256");
   const parts = [];
@@ -394,11 +457,12 @@ function header() {
   parts.push(study ? count(counts.done, "sample") + ", " + count(counts.rows, "run") : count(counts.rows, "run"));
   if (manifest.get("version")) parts.push("fovea " + manifest.get("version"));
   if (manifest.get("created")) parts.push(manifest.get("created").slice(0, 10));
-  return el("header", null, el("h1", null, data.title), el("p", {class: "byline"}, parts.map((p, i) => [i ? " \u00b7 " : "", p])), contents);
+  return el("header", null, el("h1", null, data.title), el("p", {class: "byline"}, parts.map((p, i) => [i ? " \u00b7 " : "", p])), navigation);
 }
 
 function inShort() {
   const items = [];
+  let intervals = confirmations().length > 0;
   if (study) {
     const out = counts.excluded + counts.failed;
     items.push([el("b", null, count(counts.done, "sample")), " of " + counts.samples.toLocaleString("en-US") + " computed",
@@ -423,19 +487,24 @@ function inShort() {
       const metric = bestMetric(map);
       const best = metric && strongest(map, metric, map === pooled ? 0 : undefined);
       if (!best) continue;
-      const half = interval(map, metric, index(map, best.r, best.l, best.h));
-      items.push([study ? [el("i", null, sweep.name), ": "] : "", "strongest ", el("code", null, address(map, best.r, best.l, best.h)), map.length !== null ? [" (", rowName(map, best.r), ")"] : "",
-        ", " + (study ? "mean " : "") + METRICS[metric].title + " ", el("b", {class: "number"}, three(best.v)), half !== null && study ? " \u00b1 " + three(half) : "", map.samples > 1 ? " over " + count(map.samples, "sample") : "", "."]);
+      const half = study ? interval(map, metric, best.r, best.l, best.h) : null;
+      intervals = intervals || half !== null;
+      items.push([study ? [el("i", null, sweep.name), ": strongest "] : "Strongest: ", el("code", null, address(map, best.r, best.l, best.h)), map.length !== null ? [" (", rowName(map, best.r), ")"] : "",
+        ", " + (map.samples > 1 ? "mean " : "") + METRICS[metric].title + " ", el("b", {class: "number"}, three(best.v)), half !== null ? " [" + three(best.v - half) + ", " + three(best.v + half) + "]" : "",
+        map.samples > 1 ? " over " + count(map.samples, "sample") + (map.length !== null ? " with " + count(map.length, "row") : "") : "", "."]);
     }
   });
-  return el("div", {class: "short"}, el("h2", null, "In short"), el("ul", null, items.map(item => el("li", null, item))));
+  const list = some => el("ul", null, some.map(item => el("li", null, item))), most = 10;
+  return el("div", {class: "short"}, el("h2", null, "In short"), list(items.slice(0, most)),
+    items.length > most ? el("details", null, el("summary", null, items.length - most + " more"), list(items.slice(most))) : null,
+    intervals ? el("p", {class: "small soft"}, "Brackets are 95 % intervals over samples. That of a strongest cell takes no account of its choice among all cells.") : null);
 }
 
 /* ---- circuits ---- */
 
-const headName = h => "L" + h.layer + "H" + h.head;
+const headLabel = h => "L" + h.layer + "H" + h.head;
 function names(heads, most) {
-  const list = heads.slice(0, most).map(headName).join(", ");
+  const list = heads.slice(0, most).map(headLabel).join(", ");
   return heads.length > most ? list + ", " + DOTS : list;
 }
 function circuitOf(list, group) { return list.find(c => (c.group === null ? "" : c.group) === group); }
@@ -444,19 +513,19 @@ function circuits() {
   const sites = new Map();
   for (const c of data.circuits) { const key = c.sweep + " " + c.stack + "." + c.site; sites.set(key, [...(sites.get(key) || []), c]); }
   return section("circuits", "Circuits",
-    el("p", null, "A head's importance is the mean over the samples of how far patching it moves the logit difference, at the row where it moves it most, whatever the direction. Lines are bootstrap 95 % intervals. A head is in the circuit (filled dots) when its importance is at least " + (data.threshold === 0 ? "the mean of all heads" : data.threshold + " standard deviation" + (data.threshold === 1 ? "" : "s") + " above the mean of all heads") + " (dashed line) and its effect has one sign, permutation test, false discovery rate 0.05."),
+    el("p", null, "A head's importance is the mean over the samples of how far patching it moves the logit difference, at the row where it moves it most, whatever the direction. Lines and brackets are bootstrap 95 % intervals over samples. A head is in the circuit (filled dots) when its importance is at least " + (data.threshold === 0 ? "the mean of all heads" : data.threshold + " standard deviation" + (data.threshold === 1 ? "" : "s") + " above the mean of all heads") + " (dashed line) and its effect has one sign, permutation test, false discovery rate 0.05."),
     [...sites.values()].map(list => {
       const first = list[0], few = list.length <= 4;
       const draw = (c, width) => {
         const sorted = c.heads.slice().sort((a, b) => b.importance - a.importance), shown = sorted.slice(0, 24);
         return [el("p", {class: "small soft"}, list.length > 1 ? [el("b", null, c.group === null ? "all" : c.group), ": "] : "", count(c.samples, "sample") + ". " + (c.size ? "In the circuit: " + names(c.heads.filter(h => h.inside), 24) + "." : "No head is in the circuit.") +
           (c.dropped ? " " + count(c.dropped, "sample") + " without the row " + (c.dropped === 1 ? "is" : "are") + " left out." : "") + (sorted.length > shown.length ? " The " + shown.length + " most important of " + sorted.length + " heads." : "")),
-          dots(shown.map(h => ({label: headName(h), value: h.importance, low: h.low, high: h.high, hollow: !h.inside})), {left: 58, line: 19, width, mark: c.threshold}),
+          dots(shown.map(h => ({label: headLabel(h), value: h.importance, low: h.low, high: h.high, hollow: !h.inside})), {label: "importance (logits)", left: 58, line: 19, width, mark: c.threshold}),
           el("details", null, el("summary", null, "as numbers"), table(["head", "importance", "low", "high", "signed mean", "q", "samples", "in the circuit"],
-            sorted.map(h => [headName(h), exact(h.importance), exact(h.low), exact(h.high), exact(h.mean), exact(h.q), String(h.n), h.inside ? "yes" : ""]), {class: "numbers", right: [1, 2, 3, 4, 5, 6]}))];
+            sorted.map(h => [headLabel(h), exact(h.importance), exact(h.low), exact(h.high), exact(h.mean), exact(h.q), String(h.n), h.inside ? "yes" : ""]), {class: "numbers", right: [1, 2, 3, 4, 5, 6]}))];
       };
-      const caption = el("figcaption", null, el("b", null, "Figure " + ++figureNumber + ". "), "Importance of the heads at ", el("code", null, first.stack + "." + first.site), ", sweep ", el("i", null, first.sweep_name), ".");
-      if (few) return el("figure", null, caption, el("div", {class: list.length === 3 ? "plots three" : "plots"}, list.map(c => el("div", null, draw(c, [0, 330, 230, 100, 200][list.length])))));
+      const caption = el("figcaption", null, el("b", null, "Figure " + ++figureNumber + ". "), "Importance of the heads at ", el("code", null, first.stack + "." + first.site), ", sweep ", el("i", null, first.sweep_name), ".", few && list.length > 1 ? " Every panel has an axis of its own." : "");
+      if (few) return el("figure", null, caption, el("div", {class: "plots " + ["", "one", "two", "three", "four"][list.length]}, list.map(c => el("div", null, draw(c, [0, 330, 230, 100, 200][list.length])))));
       const body = el("div", null, draw(first, 330));
       return el("figure", null, caption, el("div", {class: "controls"}, select("samples", list.map((c, i) => [i, c.group === null ? "all" : c.group]), 0, i => body.replaceChildren(...draw(list[+i], 330)))), body);
     }));
@@ -496,31 +565,46 @@ function niceStep(span, steps) {
   const ten = Math.pow(10, Math.floor(Math.log10(span / steps)));
   return ten * [1, 2, 2.5, 5, 10].find(k => (steps + 0.5) * k * ten >= span);
 }
-/* Values with intervals, one line each. options: left and line in pixels, width of the plot, mark: a dashed line. */
-function dots(rows, options) {
-  const mark = options && Number.isFinite(options.mark) ? options.mark : null;
+/* Values with intervals, one line each, on an axis that begins at 0 or below. rows: label, value, low, high, hollow.
+ * o: label of the axis, left and width in pixels, line (its height), share (the axis is 0 to 1), mark (a dashed line). */
+function dots(rows, o) {
+  const mark = Number.isFinite(o.mark) ? o.mark : null, left = o.left, W = o.width, line = o.line, H = rows.length * line;
   const known = rows.flatMap(r => [r.value, r.low, r.high]).concat(mark).filter(v => v !== null);
-  const unit = !options && known.every(v => v >= 0 && v <= 1), step = unit ? 0.25 : niceStep(Math.max(...known, 0) - Math.min(...known, 0) || 1, options && options.width < 150 ? 2 : 4);
-  const lo = Math.floor(Math.min(0, ...known) / step) * step, hi = unit ? 1 : Math.ceil(Math.max(...known) / step - 1e-9) * step || step;
-  const left = options ? options.left : 300, W = options ? options.width : 330, right = options ? 132 : 150, line = options ? options.line : 26, H = rows.length * line, x = v => left + W * (v - lo) / (hi - lo);
-  const picture = svg("svg", {viewBox: `0 0 ${left + W + right} ${H + 30}`, width: left + W + right, height: H + 30, role: "img",
-    "aria-label": rows.map(r => r.label + " " + three(r.value)).join("; ")});
+  const step = o.share ? 0.25 : niceStep(Math.max(...known, 0) - Math.min(...known, 0) || 1, W < 150 ? 2 : 4);
+  const lo = Math.floor(Math.min(0, ...known) / step) * step, hi = o.share ? 1 : Math.ceil(Math.max(...known) / step - 1e-9) * step || step;
+  const x = v => left + W * (v - lo) / (hi - lo), width = left + W + 132;
+  const picture = svg("svg", {viewBox: `0 0 ${width} ${H + 38}`, width, height: H + 38, role: "img",
+    "aria-label": o.label + ": " + rows.map(r => r.label + " " + three(r.value)).join("; ")});
   for (let v = lo; v <= hi + step / 2; v += step)
-    picture.append(svg("line", {x1: x(v), x2: x(v), y1: 2, y2: H + 4, class: "axis"}), svg("text", {x: x(v), y: H + 18, "font-size": 10.5, "text-anchor": "middle", class: "soft"}, String(+v.toPrecision(3)).replace("-", MINUS)));
+    picture.append(svg("line", {x1: x(v), x2: x(v), y1: 2, y2: H + 4, class: "axis"}), svg("text", {x: x(v), y: H + 17, "font-size": 10.5, "text-anchor": "middle", class: "soft"}, tick(v)));
+  picture.append(svg("text", {x: left + W / 2, y: H + 32, "font-size": 11, "text-anchor": "middle", class: "soft"}, o.label));
   if (mark !== null) picture.append(svg("line", {x1: x(mark), x2: x(mark), y1: 2, y2: H + 4, class: "mark"}, svg("title", null, "threshold " + three(mark))));
   rows.forEach((r, i) => {
-    const y = (i + 0.5) * line + 2;
-    picture.append(svg("text", {x: left - 14, y: y + 4, "font-size": 12, "text-anchor": "end"}, svg("title", null, r.label), cut(r.label, 46)));
-    if (r.low !== null && r.high !== null) picture.append(svg("line", {x1: x(r.low), x2: x(r.high), y1: y, y2: y, class: "whisker"}));
-    if (r.value !== null) picture.append(svg("circle", {cx: x(r.value), cy: y, r: options ? 4 : 5, class: r.hollow ? "dot hollow" : "dot"}));
-    picture.append(svg("text", {x: left + W + 12, y: y + 4, "font-size": options ? 11 : 11.5}, three(r.value) + (r.low !== null && r.high !== null ? "  [" + three(r.low) + ", " + three(r.high) + "]" : "")));
+    const y = (i + 0.5) * line + 2, bounds = r.low !== null && r.high !== null;
+    picture.append(svg("text", {x: left - 14, y: y + 4, "font-size": 12, "text-anchor": "end"}, svg("title", null, r.label), cut(r.label, Math.floor((left - 14) / 6.2))));
+    if (bounds) picture.append(svg("line", {x1: x(r.low), x2: x(r.high), y1: y, y2: y, class: "whisker"}));
+    if (r.value !== null) picture.append(svg("circle", {cx: x(r.value), cy: y, r: 4, class: r.hollow ? "dot hollow" : "dot"}));
+    picture.append(svg("text", {x: left + W + 12, y: y + 4, "font-size": 11}, three(r.value) + (bounds ? "  [" + three(r.low) + ", " + three(r.high) + "]" : "")));
   });
   return picture;
 }
 function describeSpec(text) {
   const spec = parse(text);
   if (!spec || typeof spec !== "object") return cut(text, 300);
-  return cut(Object.entries(spec).map(([k, v]) => k + " " + (k === "heads" && Array.isArray(v) ? v.map(h => "L" + h[0] + "H" + h[1]).join(" ") : plain(v))).join(", "), 300);
+  const value = (k, v) => k === "heads" && Array.isArray(v) ? v.map(h => "L" + h[0] + "H" + h[1]).join(" ") : plain(v);
+  return cut(Object.entries(spec).map(([k, v]) => k.replace(/_/g, " ") + ": " + value(k, v)).join("; "), 300);
+}
+function checkFigure(list) {
+  const first = list[0], sizes = [...new Set(list.map(c => c.n).filter(n => n !== null))];
+  const share = list.every(c => [c.value, c.low, c.high].every(v => v === null || v >= 0 && v <= 1));
+  const widest = Math.min(34, Math.max(...list.map(c => (c.what || "").length)));
+  return el("figure", null,
+    el("figcaption", null, el("b", null, "Figure " + ++figureNumber + ". "), capital(first.name || "check"), first.sweep ? [", from the sweep ", el("i", null, first.sweep)] : "", ". Dots are values, lines and brackets their 95 % intervals",
+      sizes.length === 1 ? ", n = " + sizes[0] : "", "; hollow: at random.", first.spec ? " " + capital(describeSpec(first.spec)) + "." : ""),
+    dots(list.map(c => ({label: c.what || "", value: c.value, low: c.low, high: c.high, hollow: /random/i.test(c.what || "")})),
+      {label: share ? "share" : "value", left: 20 + Math.ceil(6.6 * widest), line: 24, width: 200, share}),
+    el("details", null, el("summary", null, "as numbers"), table(["what", "value", "low", "high", "n"],
+      list.map(c => [c.what, exact(c.value), c.low === null ? "" : exact(c.low), c.high === null ? "" : exact(c.high), c.n === null ? "" : String(c.n)]), {class: "numbers", right: [1, 2, 3, 4]})));
 }
 function checks() {
   if (!data.checks.length) return null;
@@ -528,26 +612,35 @@ function checks() {
   for (const c of data.checks) { const key = [c.name, c.sweep, c.spec].join("\u0000"); groups.set(key, [...(groups.get(key) || []), c]); }
   return section("checks", "Checked by a second method",
     el("p", null, "Numbers that do not come from the maps: what happens to the answers when the parts that were found are taken out, beside what happens when as many others are."),
-    [...groups.values()].map(list => el("figure", null,
-      el("figcaption", null, el("b", null, "Figure " + ++figureNumber + ". "), list[0].name || "check", list[0].sweep ? [", from the sweep ", el("i", null, list[0].sweep)] : "", ". Dots are values, lines their intervals.", list[0].spec ? [" ", el("span", {class: "mono"}, describeSpec(list[0].spec))] : ""),
-      dots(list.map(c => ({label: c.what || "", value: c.value, low: c.low, high: c.high, hollow: /random/i.test(c.what || "")}))),
-      table(["what", "value", "low", "high", "n"], list.map(c => [c.what, exact(c.value), c.low === null ? "" : exact(c.low), c.high === null ? "" : exact(c.high), c.n === null ? "" : String(c.n)]), {right: [1, 2, 3, 4]}))));
+    [...groups.values()].map(checkFigure));
 }
 
 /* ---- what was asked ---- */
 
-function asked() {
+/* What a single trace or patch was told, as its manifest has it. */
+function settings() {
+  const keys = ["site", "restore", "heads", "rows", "layers", "window", "corrupt", "direction", "draws", "target"];
+  return keys.filter(k => manifest.get(k)).map(k => [k, el("span", {class: "mono"}, manifest.get(k))]);
+}
+/* The corruption of a sweep that names none. */
+function corrupted(i) { return [...new Set(data.maps.filter(m => m.sweep === i && m.corrupt).map(m => m.corrupt))].join(", "); }
+function sweepTable() {
   const keys = ["site", "restore", "heads", "rows", "layers", "window", "corrupt", "direction", "draws", "answers"];
-  const defaults = {window: 1, draws: 10, direction: "denoise", answers: "own", heads: "all"};
-  const used = keys.filter(k => specs.some(s => s && s[k] !== undefined && s[k] !== null && s[k] !== defaults[k]));
+  const defaults = {window: 1, draws: 10, direction: "denoise", answers: "own", heads: "all", rows: "all", layers: "all"};
+  const given = (s, k) => s && s[k] !== undefined && s[k] !== null;
+  const used = keys.filter(k => k === "corrupt" || specs.some(s => given(s, k) && s[k] !== defaults[k]));
+  const runs = i => data.maps.filter(m => m.sweep === i && m.group === null && m.length !== null).reduce((n, m) => n + m.runs, 0);
+  return table(["sweep", "kind", ...used, "runs"], data.sweeps.map((s, i) => [s.name, s.kind,
+    ...used.map(k => k === "corrupt" && specs[i] && !given(specs[i], k) ? corrupted(i) : given(specs[i], k) ? plain(specs[i][k]) : specs[i] && defaults[k] ? String(defaults[k]) : ""), runs(i).toLocaleString("en-US")]), {right: [used.length + 2]});
+}
+function asked() {
   const first = data.samples.find(s => s.status === "done");
   const example = study && first && first.question ? el("p", null, "For example, ", el("i", null, first.name || "the sample"), ": \u201c", first.question, "\u201d", first.correct ? [", correct answer ", el("b", null, first.correct)] : "", first.incorrect ? [", incorrect ", el("b", null, first.incorrect)] : "", ".") : null;
   return section("asked", "What was asked",
     el("p", null, "Each run is one input computed with one activation, at one layer, token and (where named) head, exchanged. ",
       data.sweeps.some(s => s.kind === "patch") ? "Patching writes a state of the clean run into the corrupted one (denoise) or the other way (noise), and measures how far the answer moves. " : "",
       data.sweeps.some(s => s.kind === "trace") ? "Tracing corrupts the input, puts single states of the clean run back, and measures the probability of the answer." : ""), example,
-    study ? table(["sweep", "kind", ...used, "runs"], data.sweeps.map((s, i) => [s.name, s.kind, ...used.map(k => specs[i] && specs[i][k] !== undefined && specs[i][k] !== null ? plain(specs[i][k]) : ""),
-      data.maps.filter(m => m.sweep === i && m.group === null && m.length !== null).reduce((n, m) => n + m.runs, 0).toLocaleString("en-US")]), {right: [used.length + 2]}) : null,
+    study ? sweepTable() : table(null, settings(), {class: "facts"}),
     el("dl", {class: "terms"}, ORDER.filter(m => data.maps.some(map => map.mean[m])).map(m => [el("dt", null, m), el("dd", null, METRICS[m].about)])));
 }
 
@@ -558,21 +651,24 @@ function sweepFigures(i) {
   if (!lengths.length) return el("p", {class: "soft"}, "No results yet.");
   const metricNames = ORDER.filter(m => everything.some(map => map.mean[m]));
   const byCount = lengths.slice().sort((a, b) => b.samples - a.samples);
-  const state = {metric: metricNames[0], group: -1, length: new Map()};
+  const several = new Set(everything.filter(m => m.length !== null).map(m => [place(m), m.corrupt, m.op, m.window].join(" "))).size > 1;
+  const state = {metric: metricNames[0], group: -1, length: new Map(), common: false};
   for (const l of byCount) if (!state.length.has(l.stack)) state.length.set(l.stack, l.length);
   const body = el("div"), entries = [];
   function draw() {
     const maps = mapsOf(i, state.group), nodes = [];
     let row = null;
     entries.length = 0;
-    for (const map of maps.filter(m => m.length !== null && m.length === state.length.get(m.stack) && m.mean[state.metric])) {
-      const same = m => place(m) === place(map) && m.corrupt === map.corrupt && m.op === map.op && m.window === map.window;
-      const site = siteFigures(map, maps.find(m => m.length === null && same(m)), state.metric, null);
+    const shown = maps.filter(m => m.length !== null && m.length === state.length.get(m.stack) && m.mean[state.metric]);
+    const poolOf = map => maps.find(m => m.length === null && m.mean[state.metric] && sameSite(m, map));
+    const scaled = list => scaleOf(list.flatMap(m => hasHeads(m) && poolOf(m) ? [m, poolOf(m)] : [m]), state.metric, null);
+    const common = state.common && shown.length ? scaled(shown) : null;
+    for (const map of shown) {
+      const site = siteFigures(map, poolOf(map), state.metric, null, common || scaled([map]));
       entries.push({map, site});
       if (!row || site.nodes.length > 1) nodes.push(row = el("div", {class: "figures"}));
       row.append(...site.nodes);
       if (site.nodes.length > 1) row = null;
-      site.nodes[0].append(el("p", {class: "small soft"}, (map.samples > 1 ? count(map.samples, "sample") + " with " + count(map.length, "row") + "; probability" : "Probability") + " of the answer " + three(map.clean_prob) + " clean, " + three(map.corrupt_prob) + " corrupted" + (map.samples > 1 ? " (means)" : "") + "."));
     }
     body.replaceChildren(...(nodes.length ? nodes : [el("p", {class: "soft"}, "No samples of this length in this group.")]));
   }
@@ -583,8 +679,9 @@ function sweepFigures(i) {
     data.groups.length ? select("samples", [[-1, "all"], ...data.groups.map((g, k) => [k, g])], -1, v => { state.group = +v; redraw(); }) : null,
     stacks.map(stack => {
       const list = byCount.filter(l => l.stack === stack).sort((a, b) => a.length - b.length);
-      return list.length > 1 ? select(stacks.length > 1 ? stack + " of" : "of", list.map(l => [l.length, l.length + " rows (" + count(l.samples, "sample") + ")"]), state.length.get(stack), v => { state.length.set(stack, +v); redraw(); }) : null;
-    }));
+      return list.length > 1 ? select(stacks.length > 1 ? "rows of " + stack : "rows", list.map(l => [l.length, l.length + " (" + count(l.samples, "sample") + ")"]), state.length.get(stack), v => { state.length.set(stack, +v); redraw(); }) : null;
+    }),
+    several ? select("colours", [["", "a scale for each site"], ["common", "one scale for all"]], "", v => { state.common = v === "common"; redraw(); }) : null);
   const first = figureNumber;
   draw();
   figures.push({sweep: data.sweeps[i].name, seek(text) {
@@ -594,7 +691,7 @@ function sweepFigures(i) {
   return [controls, body];
 }
 function maps() {
-  return section("maps", study ? "Maps" : "Map", study ? el("p", {class: "hint small soft"}, "Means over the samples whose text has the same number of tokens. Hatched cells were not computed or have no value.") : null,
+  return section("maps", study ? "Maps" : "Map", study ? el("p", {class: "hint small soft"}, "Means over the samples whose text has the same number of rows, but where a caption says otherwise; a token followed by " + DOTS + " is the most frequent of several. All figures of a site have one scale of colours. Hatched cells (grey in large maps) were not computed or have no value.") : null,
     data.sweeps.map((s, i) => [study ? el("h3", null, s.name) : null, sweepFigures(i)]));
 }
 
@@ -604,13 +701,13 @@ function picture(s, key) { const i = s[key]; return i === undefined ? null : dat
 function samples() {
   if (!study && data.samples.length < 2) return single(data.samples[0]);
   const shown = data.samples.filter(s => s.status === "done");
-  const detail = el("div", {class: "sample", hidden: true}), cards = el("div", {class: "cards"}), total = el("span");
+  const detail = el("div", {class: "sample", hidden: true}), cards = el("div", {class: "cards", role: "group", "aria-label": "samples; the arrow keys go from one to the next"}), total = el("span");
   const state = {text: "", group: ""};
   let visible = [], current = null;
   const groups = [...new Set(shown.map(s => s.group).filter(g => g))];
   function card(s) {
     const a = picture(s, "picture"), b = picture(s, "corrupt_picture");
-    return el("button", {class: "card", type: "button", "aria-pressed": String(current === s), onclick: () => open(s, true)},
+    return el("button", {class: "card", type: "button", "aria-pressed": String(current === s), tabindex: current === s ? 0 : -1, onclick: () => open(s, true)},
       a || b ? el("span", {class: "thumbs"}, a ? el("img", {src: a, alt: "clean picture"}) : null, b ? el("img", {src: b, alt: "corrupted picture"}) : null) : null,
       el("span", {class: "name"}, s.name), el("span", {class: "what"}, s.question || ""), s.correct ? el("span", {class: "what"}, s.correct, s.incorrect ? " / " + s.incorrect : "") : null);
   }
@@ -618,25 +715,40 @@ function samples() {
     const needle = state.text.toLowerCase();
     visible = shown.filter(s => (!state.group || s.group === state.group) && (!needle || [s.name, s.question, s.correct, s.incorrect, s.answer, s.label].some(t => t && t.toLowerCase().includes(needle))));
     total.textContent = visible.length === shown.length ? count(shown.length, "sample") : visible.length + " of " + count(shown.length, "sample");
+    total.setAttribute("role", "status");
     cards.replaceChildren(...visible.slice(0, 1000).map(card));
+    if (!visible.includes(current) && cards.firstChild) cards.firstChild.tabIndex = 0;
   }
+  /* One stop of the tab key; the arrow keys go from card to card. */
+  cards.addEventListener("keydown", event => {
+    const list = [...cards.children], at = list.indexOf(document.activeElement);
+    const to = {ArrowLeft: at - 1, ArrowUp: at - 1, ArrowRight: at + 1, ArrowDown: at + 1, Home: 0, End: list.length - 1}[event.key];
+    if (to === undefined) return;
+    event.preventDefault();
+    if (list[to]) { list[at].tabIndex = -1; list[to].tabIndex = 0; list[to].focus(); }
+  });
   function open(s, scroll) {
     current = s;
-    [...cards.children].forEach((node, i) => node.setAttribute("aria-pressed", String(visible[i] === s)));
+    [...cards.children].forEach((node, i) => { node.setAttribute("aria-pressed", String(visible[i] === s)); node.tabIndex = visible[i] === s ? 0 : -1; });
     const at = visible.indexOf(s), step = d => () => { if (visible[at + d]) open(visible[at + d]); };
     detail.hidden = false;
     const n = figureNumber;
     const body = sampleBody(s);
     figureNumber = n;
-    detail.replaceChildren(el("div", {class: "steps"}, el("button", {type: "button", onclick: step(-1), "aria-label": "previous sample"}, "\u2190"), el("button", {type: "button", onclick: step(1), "aria-label": "next sample"}, TO)), el("h3", null, s.name), ...body.nodes);
+    detail.replaceChildren(el("div", {class: "steps"}, el("button", {type: "button", onclick: step(-1), disabled: at < 1, "aria-label": "previous sample"}, "\u2190"), el("button", {type: "button", onclick: step(1), disabled: !visible[at + 1], "aria-label": "next sample"}, TO)), el("h3", null, s.name), ...body.nodes);
     if (scroll) detail.scrollIntoView({block: "nearest"});
     return body;
   }
   list();
   const notes = [];
   if (counts.samples > data.samples.length) notes.push("Only the first " + data.samples.length.toLocaleString("en-US") + " of " + count(counts.samples, "sample") + " are listed.");
-  if (counts.with_pictures < counts.samples) notes.push("The first " + counts.with_pictures + " bring their pictures.");
-  if (counts.with_maps < counts.done) notes.push("The first " + counts.with_maps + " bring their own maps; all " + counts.done.toLocaleString("en-US") + " are in the means. `fovea export` writes the rest.");
+  const fewer = counts.with_pictures < counts.samples, own = counts.with_maps < counts.done;
+  if (fewer && own && counts.with_pictures === counts.with_maps) notes.push("The first " + counts.with_maps + " bring their pictures and their own maps.");
+  else {
+    if (fewer) notes.push("The first " + counts.with_pictures + " bring their pictures.");
+    if (own) notes.push("The first " + counts.with_maps + " bring their own maps.");
+  }
+  if (own) notes.push("All " + counts.done.toLocaleString("en-US") + " are in the means.");
   if (counts.pictures_missing) notes.push(count(counts.pictures_missing, "picture") + " could not be read when this page was written.");
   if (counts.pictures_changed) notes.push(count(counts.pictures_changed, "picture") + " changed since the study and " + (counts.pictures_changed === 1 ? "is" : "are") + " not shown.");
   figures.push({samples: true, open: name => { const s = shown.find(x => x.name === name); return s ? open(s) : null; }});
@@ -655,7 +767,7 @@ function sampleBody(s) {
   const maps = (s.values || []).map(own => {
     const map = data.maps[own.map], metric = ORDER.find(m => own[m]);
     if (!metric) return null;
-    const site = siteFigures(map, null, metric, own);
+    const site = siteFigures(map, null, metric, own, scaleOf([map], metric, own));
     entries.push({map, site});
     return [study ? el("p", {class: "small soft"}, "Sweep ", el("i", null, data.sweeps[map.sweep].name)) : null, el("div", {class: "figures"}, site.nodes)];
   });
@@ -678,15 +790,15 @@ function excluded() {
   const reasons = new Map();
   for (const s of out) { const key = s.reason || s.status; reasons.set(key, [...(reasons.get(key) || []), s]); }
   return section("excluded", "Left out", table(["reason", "samples", "which"], [...reasons].sort((a, b) => b[1].length - a[1].length).map(([reason, list]) =>
-    [reason, String(list.length), list.length > 12 ? el("details", null, el("summary", null, list[0].name + ", " + DOTS), list.map(s => s.name).join(", ")) : list.map(s => s.name).join(", ")]), {right: [1]}));
+    [reason, String(list.length), list.length > 12 ? el("details", null, el("summary", null, list[0].name + ", " + DOTS), list.map(s => s.name).join(", ")) : list.map(s => s.name).join(", ")]), {class: "reasons", right: [1]}));
 }
 function provenance() {
   return section("manifest", "Manifest", el("p", {class: "small soft"}, "Everything that the numbers depend on. The same weights, inputs, settings and build give the same bits."),
     table(["key", "value"], data.manifest.map(([key, value]) => {
       const object = /^[\[{]/.test(value) ? parse(value) : null;
-      return [el("code", null, key), object ? el("details", null, el("summary", null, "settings"), el("pre", null, JSON.stringify(object, null, 2))) : el("span", {class: /sha|path|model|cpu|engine|build/.test(key) ? "mono" : null}, value)];
+      return [el("code", null, key), object ? el("details", null, el("summary", null, "settings"), el("pre", null, JSON.stringify(object, null, 2))) : el("span", {class: "mono"}, value)];
     })),
-    el("p", {class: "foot"}, "Written by fovea. This page holds its data and needs no network. A cell has an address: append #cell=", el("code", null, "ADDRESS"), ", with &sample=", el("code", null, "NAME"), " or &sweep=", el("code", null, "NAME"), ", to the page's to show it."));
+    el("p", {class: "foot"}, "Written by fovea. This page holds its data and needs no network. A cell has an address: ", el("code", null, "#cell=ADDRESS"), " behind the page's own shows it, ", el("code", null, "&sample=NAME"), " or ", el("code", null, "&sweep=NAME"), " chooses where."));
 }
 
 /* ---- a cell by its address ---- */
@@ -706,6 +818,13 @@ function follow() {
 
 const parts = [asked(), maps(), circuits(), checks(), samples(), excluded(), provenance()].filter(p => p);
 page.replaceChildren(header(), inShort(), ...parts);
+/* Paper has no "settings" to open. */
+let opened = [];
+addEventListener("beforeprint", () => {
+  opened = [...document.querySelectorAll("#manifest details:not([open]), #excluded details:not([open])")];
+  for (const details of opened) details.open = true;
+});
+addEventListener("afterprint", () => { for (const details of opened) details.open = false; });
 addEventListener("hashchange", follow);
 follow();
 })();
