@@ -132,6 +132,14 @@ static fv_status print_study(const circuit_run *r, const circuit_study *one, boo
   return st;
 }
 
+/* Heads of one number in two models have nothing to do with each other, unless one was made from the other. */
+static bool one_model(const circuit_run *r) {
+  const char *first = r->list[0].model;
+  for (size_t i = 1; i < r->count; i++)
+    if (first && r->list[i].model && strcmp(first, r->list[i].model) != 0) return false;
+  return true;
+}
+
 static void print_common(const circuit_run *r) {
   const fv_universal *u = &r->universal;
   FILE *out = r->s->out;
@@ -139,6 +147,7 @@ static void print_common(const circuit_run *r) {
   print_heads(out, &r->list[0], r->common);
   fprintf(out, "%lld of %lld heads; %.3g expected by chance, the probability of so many is %.3g\n", (long long)u->count,
           (long long)u->population, u->expected, u->p);
+  if (!one_model(r)) fputs("note: the studies are of different models\n", out);
 }
 
 static void print_share(FILE *out, const char *what, const fv_share *v) {
@@ -196,6 +205,7 @@ static void json_study(fv_json_out *j, const circuit_study *one) {
   const fv_circuit *c = &one->circuit;
   fv_json_out_begin(j, NULL, '{');
   fv_json_out_text(j, "db", one->db);
+  fv_json_out_text(j, "model_sha256", one->model);
   fv_json_out_text(j, "group", one->group);
   fv_json_out_text(j, "sweep", one->heads.sweep);
   fv_json_out_text(j, "stack", one->heads.stack);

@@ -9,6 +9,7 @@ typedef struct circuit_study {
   const char *db;
   char name[160]; /* the database, and the group */
   char *group;    /* NULL: all samples, or those without a group */
+  char *model;    /* SHA-256 of its weights, or NULL */
   fv_heads heads;
   fv_circuit circuit;
 } circuit_study;

@@ -58,9 +58,11 @@ static fv_status add_study(circuit_run *r, const char *db, const char *group, ci
   return FV_OK;
 }
 
-static fv_status find(circuit_run *r, circuit_study *one) {
+static fv_status find(circuit_run *r, const fv_store *store, circuit_study *one) {
   fv_circuit_options o;
   circuit_options(r->s->args, &o);
+  fv_status st = fv_store_manifest(store, "model_sha256", &one->model, &r->s->err);
+  if (st) return st;
   return fv_circuit_find(one->heads.values, one->heads.samples, one->heads.layers, one->heads.heads, &o, &one->circuit,
                          &r->s->err);
 }
@@ -72,7 +74,7 @@ static bool first_of_group(const fv_heads *h, int64_t i) {
 }
 
 /* A circuit for each group, in the order of the samples. */
-static fv_status add_groups(circuit_run *r, const char *db, const fv_heads *all) {
+static fv_status add_groups(circuit_run *r, const char *db, const fv_store *store, const fv_heads *all) {
   fv_status st = FV_OK;
   bool any = false;
   for (int64_t i = 0; i < all->samples && !st; i++) {
@@ -81,7 +83,7 @@ static fv_status add_groups(circuit_run *r, const char *db, const fv_heads *all)
     any = true;
     st = add_study(r, db, all->groups[i], &one);
     if (!st) st = fv_heads_of_group(all, all->groups[i], &one->heads, &r->s->err);
-    if (!st) st = find(r, one);
+    if (!st) st = find(r, store, one);
   }
   return st || any ? st : fv_fail(&r->s->err, FV_ENOTFOUND, "%s: its samples are in no groups", db);
 }
@@ -95,13 +97,13 @@ static fv_status read_db(circuit_run *r, const char *db) {
   if (!st && a->by_group) {
     fv_heads all = {0};
     st = fv_heads_read(store, &q, &all, &r->s->err);
-    if (!st) st = add_groups(r, db, &all);
+    if (!st) st = add_groups(r, db, store, &all);
     fv_heads_release(&all);
   } else if (!st) {
     circuit_study *one;
     st = add_study(r, db, a->group, &one);
     if (!st) st = fv_heads_read(store, &q, &one->heads, &r->s->err);
-    if (!st) st = find(r, one);
+    if (!st) st = find(r, store, one);
   }
   fv_store_close(store);
   return st;
@@ -172,7 +174,7 @@ static fv_status confirm(circuit_run *r) {
 
 static void release(circuit_run *r) {
   for (size_t i = 0; i < r->count; i++) {
-    free(r->list[i].group);
+    free(r->list[i].group), free(r->list[i].model);
     fv_heads_release(&r->list[i].heads);
     fv_circuit_release(&r->list[i].circuit);
   }

@@ -90,6 +90,7 @@ static fv_status dry_run(run_job *j) {
   if (plan.lacking)
     fprintf(s->out, "              %lld lack something that a sweep needs, and will be excluded\n",
             (long long)plan.lacking);
+  if (plan.reason[0]) fprintf(s->out, "              to be excluded: %s\n", plan.reason);
   print_left_out(j, 14);
   fprintf(s->out, "database      %s, about %s more\n", j->db, bytes_text(plan.bytes, size));
   fprintf(s->out, "runs          %lld\n", (long long)plan.cost.runs);

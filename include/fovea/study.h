@@ -60,6 +60,7 @@ typedef struct fv_study_cost {
   int64_t cells;           /* rows of the long table still to come */
   double bytes;            /* of the database for them */
   fv_cost cost;            /* of the samples still to come */
+  char reason[256];        /* of the first that was tried and cannot be used, with its name; "" */
 } fv_study_cost;
 /* What fv_study_run would do now; computes nothing. */
 fv_status fv_study_plan(const fv_study *study, const fv_model *model, const fv_study_options *options,

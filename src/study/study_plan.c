@@ -221,6 +221,8 @@ fv_status fv_study_plan(const fv_study *s, const fv_model *model, const fv_study
     fv_status fails = probe(s, model, i, o->memory, &one, &own);
     if (fails && !fv_study_excludes(fails)) st = fv_fail(err, fails, "%s", own.text);
     if (!fails) add_cost(&sum, &one, 1), probes++;
+    if (fails && !out->reason[0])
+      snprintf(out->reason, sizeof out->reason, "%.60s: %.180s", s->pairs.list[i].sample, own.text);
   }
   free(todo);
   if (st || probes == 0) return st;

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "cli/cli_tests.h"
+#include "fovea/store.h"
 #include "support/planted_study.h"
 
 enum { N = 24, LAYER = 1, HEAD = 2 };
@@ -93,7 +94,20 @@ static void test_common(void **state) {
   json_decref(all);
   program_result r = expect(0, "fovea circuit own.db own.db");
   assert_non_null(strstr(r.out, "in all 2 circuits: L1H2\n1 of 9 heads; 0.111 expected by chance"));
+  assert_null(strstr(r.out, "different models"));
   program_release(&r);
+  size_t n;
+  fv_store *store;
+  char *bytes = file_text("own.db", &n);
+  file_write("other.db", bytes, n);
+  free(bytes);
+  assert_int_equal(fv_store_open("other.db", FV_STORE_WRITE, &store, NULL), FV_OK);
+  assert_int_equal(fv_store_manifest_set(store, "model_sha256", "00", NULL), FV_OK);
+  fv_store_close(store);
+  r = expect(0, "fovea circuit own.db other.db");
+  assert_non_null(strstr(r.out, "note: the studies are of different models\n"));
+  program_release(&r);
+  unlink("other.db");
 }
 
 static void test_table(void **state) {

@@ -302,6 +302,12 @@ static void test_lacking(void **state) {
   fv_cost one;
   assert_int_equal(fv_study_sweep_cost(s, model, s->sweeps, 0, 0, &one, &e), FV_OK);
   assert_int_equal(plan.cost.runs, one.runs);
+  assert_string_equal(plan.reason, "");
+  fv_study_free(s);
+  if (load("model: a\nsamples:\n  - {sample: x, image: none.png, question: what}\n" W, &s)) fail_msg("%s", e.text);
+  assert_int_equal(fv_study_plan(s, model, &o, &plan, &e), FV_OK);
+  assert_true(plan.cost.runs == 0 && strncmp(plan.reason, "x: ", 3) == 0 &&
+              strstr(plan.reason, "none.png: cannot open"));
   fv_study_free(s);
 }
 
