@@ -123,7 +123,7 @@ static fv_status evaluate(cli_session *s, fv_pairs *pairs) {
 static fv_status select_samples(cli_session *s, fv_pairs *pairs) {
   const cli_args *a = s->args;
   if (!a->rule) return fv_fail(&s->err, FV_EUSAGE, "--rule is missing: fer, mit-states, svo or cifar10");
-  fv_select_options o = {a->rule, a->count, a->seed < 0 ? 1 : a->seed, a->svo_dup};
+  fv_select_options o = {a->rule, a->count, a->seed == INT64_MIN ? 1 : a->seed, a->svo_dup};
   fv_status st = fv_pairs_load(a->samples, pairs, &s->err);
   if (st) return st;
   st = fv_data_select(&o, pairs, &s->err);
@@ -137,7 +137,7 @@ static fv_status build(cli_session *s, const char *kind, fv_pairs *pairs) {
                        .images = a->images,
                        .batches = a->batches,
                        .prompts = a->corrected_prompts,
-                       .seed = a->seed < 0 ? 0 : a->seed,
+                       .seed = a->seed == INT64_MIN ? 0 : a->seed,
                        .limit = a->limit,
                        .words = a->words,
                        .keep_black = a->keep_black,
@@ -162,7 +162,7 @@ static fv_status check_options(cli_session *s, const char *kind) {
                  {"rule", a->rule != NULL, sel},
                  {"count", a->count != 0, sel},
                  {"svo-dup", a->svo_dup, sel},
-                 {"seed", a->seed >= 0, !ev},
+                 {"seed", a->seed != INT64_MIN, !ev},
                  {"table", a->table != NULL, !ev && !sel},
                  {"images", a->images != NULL, !ev && !sel},
                  {"batches", a->batches != NULL, !ev && !sel},
@@ -175,6 +175,9 @@ static fv_status check_options(cli_session *s, const char *kind) {
   for (size_t i = 0; i < sizeof options / sizeof *options; i++)
     if (options[i].given && !options[i].fits)
       return fv_fail(&s->err, FV_EUSAGE, "--%s does not belong to `fovea data %s`", options[i].name, kind);
+  if (a->seed != INT64_MIN && (a->seed < 0 || a->seed > (sel ? UINT32_MAX : INT64_MAX)))
+    return fv_fail(&s->err, FV_EUSAGE, "--seed %lld: expected 0 or more%s", (long long)a->seed,
+                   sel ? ", up to 4294967295" : "");
   if ((ev || sel) && !a->samples)
     return fv_fail(&s->err, FV_EUSAGE, "--samples TABLE is missing: what `fovea data %s` reads", kind);
   if (a->operands.count > (ev ? 2u : 1u))

@@ -342,7 +342,7 @@ fv_status options_parse(const cli_command *c, int argc, char **argv, cli_args *o
                     .alpha = 0.5,
                     .direction = "denoise",
                     .labels = "pieces",
-                    .seed = c == &command_data ? -1 : 0}; /* its subcommands differ in their default */
+                    .seed = c == &command_data ? INT64_MIN : 0}; /* its subcommands differ in their default */
   for (int i = 0; i < argc; i++) {
     fv_status st = FV_OK;
     if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) return out->topic = c->name, FV_OK;

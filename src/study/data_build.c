@@ -60,10 +60,12 @@ fv_status fv_data_build(const fv_data_options *o, fv_pairs *out, fv_error *err) 
                    "there is no data set \"%s\"; fer, mit-states, svo, coco-qa, clevr, cifar10 are known", o->kind);
   fv_status st = check_needs(o, &builders[k].kind, err);
   if (!st) st = builders[k].build(o, out, err);
+  if (!st && out->count == 0 && out->nexcluded == 0)
+    st = fv_fail(err, FV_EFORMAT, "%s: %s has no %s", o->kind, o->table ? o->table : o->images,
+                 o->words > 0 ? "question of so many words" : "sample");
   if (!st && out->count == 0)
-    st = fv_fail(err, FV_EFORMAT, "%s: no sample is left of %lld; %zu are excluded, the first: %s: %s", o->kind,
-                 (long long)out->nread, out->nexcluded, out->nexcluded ? out->excluded[0].name : "none",
-                 out->nexcluded ? out->excluded[0].reason : "there is nothing");
+    st = fv_fail(err, FV_EFORMAT, "%s: no sample is left; %zu are excluded, the first: %s: %s", o->kind, out->nexcluded,
+                 out->excluded[0].name, out->excluded[0].reason);
   const fv_pair *first = NULL, *second;
   if (!st) st = fv_pairs_repeated(out, &first, &second, err);
   if (!st && first)

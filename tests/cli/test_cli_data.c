@@ -181,6 +181,12 @@ static void test_refused(void **state) {
   write_file("t.csv", "image,question\na.png,what?\n", 27);
   says(2, "fovea data", "an argument is missing: fovea data KIND");
   says(2, "fovea data svo --images .", "--out FILE is missing");
+  says(2, "fovea data fer --images . --out o.csv --seed -3", "--seed -3: expected 0 or more");
+  says(2, "fovea data select --rule fer --samples t.csv --out o.csv --seed 4294967296", "up to 4294967295");
+  static const char coco[] = ",train_image_id_count,question_count,answer_count\n0,1,what is it,red\n";
+  write_file("coco.csv", coco, sizeof coco - 1);
+  says(1, "fovea data coco-qa --table coco.csv --images . --out o.csv --words 5", "has no question of so many words");
+  says(1, "fovea data coco-qa --table coco.csv --images . --out o.csv --words 3", "no sample is left; 1 are excluded");
   says(2, "fovea data nothing --out o.csv", "there is no data set \"nothing\"");
   says(1, "fovea data coco --out o.csv", "COCO instance annotations");
   says(2, "fovea data fer --images . --out o.csv --gray", "--gray belongs to cifar10");

@@ -250,7 +250,7 @@ static void test_refused(void **state) {
   refused(&(fv_data_options){.kind = "fer", .images = "x", .limit = 3}, FV_EUSAGE, "--limit would leave whole folders");
   refused(&(fv_data_options){.kind = "fer", .images = "nothing"}, FV_ENOTFOUND, "nothing: cannot list the folder");
   refused(&(fv_data_options){.kind = "fer", .images = path[0]}, FV_EFORMAT, "has none of the folders angry");
-  refused(&(fv_data_options){.kind = "mit-states", .images = path[0]}, FV_EFORMAT, "no sample is left of 0");
+  refused(&(fv_data_options){.kind = "mit-states", .images = path[0]}, FV_EFORMAT, "no sample is left; 2 are excluded");
   refused(&svo, FV_ENOTFOUND, "bad/t.csv: cannot open");
   write_text("bad/t.csv", "pos_triplet,neg_triplet,pos_url\n");
   refused(&svo, FV_ENOTFOUND, "has no column \"neg_url\"; its columns are: pos_triplet, neg_triplet, pos_url");
@@ -263,7 +263,7 @@ static void test_refused(void **state) {
   write_text("bad/map.tsv", "http://a\ta.png\n\nhttp://a\tb.png\n");
   refused(&svo, FV_EFORMAT, "bad/map.tsv: line 3: the URL is already on line 1: http://a");
   write_text("bad/map.tsv", "http://a\ta.png\n");
-  refused(&svo, FV_EFORMAT, "no sample is left of 1; 1 are excluded, the first: ");
+  refused(&svo, FV_EFORMAT, "no sample is left; 1 are excluded, the first: ");
   write_text("bad/p.csv", "GPT-3.5 Prompts\nIs it?\n");
   svo.prompts = at(2, "bad/p.csv");
   refused(&svo, FV_EFORMAT, "p.csv: has no column \"prompt\" with the skeleton");
