@@ -213,6 +213,10 @@ static fv_status compute(run_job *j, fv_study_result *result) {
   if (j->ranks.rank > 0) p.terminal = false;
   fv_status st = fv_study_run(j->study, s->model, &j->options, result, &s->err);
   progress_stop(&p);
+  /* Nothing was tried, so what is wrong may have been mended since. */
+  size_t used = strlen(s->err.text);
+  if (st == FV_EFORMAT && result->stored == result->samples)
+    snprintf(s->err.text + used, sizeof s->err.text - used, "; --retry-excluded tries them again");
   if (result->note[0] && j->ranks.rank == 0) fprintf(stderr, "fovea: %s\n", result->note);
   return st;
 }

@@ -193,6 +193,10 @@ static void test_retry_excluded(void **state) {
   json_int_t runs = same_as(digest, "fovea run s.yaml --retry-excluded --json"); /* the pair that is no pair */
   assert_true(runs < all / 4);
   assert_int_equal(8 + 1, whole_of("fovea run s.yaml --json", "done"));
+  write_text("none.yaml",
+             "model: " MODEL "\nsamples:\n  - {image: gone.png, question: what}\nsweeps: [{kind: trace}]\n");
+  refuses(1, "fovea run none.yaml", "no sample can be used; all 1 are excluded, the first: 0: ");
+  refuses(1, "fovea run none.yaml", "all 1 are excluded; --retry-excluded tries them again");
   changed("seed: 5", "seed: 6");
   refuses(1, "fovea run s.yaml --retry-excluded", "seed is 5 there and 6 here");
   write_text("s.yaml", study);
