@@ -145,10 +145,10 @@ fv_status npz_arrays(cli_session *s, fv_npz *z, const char *prefix, const cli_ar
 }
 
 fv_status npz_rome(cli_session *s, fv_npz *z, const char *prefix, const cli_rome *r) {
-  char kind[128];
-  const char *kind_text = kind;
+  char place[128];
+  const char *kind = fv_rome_kind(r->site), *site = place;
   int64_t span[2] = {0, r->shape[0]}, two = 2;
-  snprintf(kind, sizeof kind, "%s.%s", r->stack, r->site);
+  snprintf(place, sizeof place, "%s.%s", r->stack, r->site);
   const cli_array arrays[] = {{"scores", FV_NPY_F64, r->rank, r->shape, r->scores},
                               {"low_score", FV_NPY_F64, 0, NULL, &r->low},
                               {"high_score", FV_NPY_F64, 0, NULL, &r->high},
@@ -158,6 +158,7 @@ fv_status npz_rome(cli_session *s, fv_npz *z, const char *prefix, const cli_rome
                               {"answer", FV_NPY_TEXT, 0, NULL, &r->answer},
                               {"window", FV_NPY_I64, 0, NULL, &r->window},
                               {"correct_prediction", FV_NPY_BOOL, 0, NULL, &r->right},
-                              {"kind", FV_NPY_TEXT, 0, NULL, &kind_text}};
+                              {"kind", FV_NPY_TEXT, 0, NULL, &kind},
+                              {"site", FV_NPY_TEXT, 0, NULL, &site}};
   return npz_arrays(s, z, prefix, arrays, sizeof arrays / sizeof *arrays);
 }

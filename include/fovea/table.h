@@ -132,12 +132,15 @@ typedef struct fv_rome {
   const int64_t *input_ids;        /* [tokens] */
   const char *const *input_tokens; /* [tokens] */
   int64_t subject_begin, subject_end;
-  const char *answer, *kind; /* kind: "" for the residual stream, or e.g. "attention" */
+  const char *answer, *kind; /* kind: of fv_rome_kind */
   int64_t window;
   bool correct_prediction;
 } fv_rome;
 
 /* Writes it, complete or not at all. Errors: those of fv_npz_add and fv_npz_commit. */
+/* What those archives call a site: "mlp" and "attn" for the parts of a block, "" for the states between them. Their
+ * plotting code chooses its colours by this word and knows no other. */
+const char *fv_rome_kind(const char *site);
 fv_status fv_rome_write(const char *path, const fv_rome *trace, fv_error *err);
 
 /* ---- numbers ---- */

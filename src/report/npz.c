@@ -147,6 +147,11 @@ fv_status fv_npz_add(fv_npz *z, const char *name, fv_npy type, size_t ndim, cons
   return st;
 }
 
+const char *fv_rome_kind(const char *site) {
+  if (strncmp(site, "mlp.", 4) == 0) return "mlp";
+  return strncmp(site, "attn.", 5) == 0 || strncmp(site, "cross.", 6) == 0 ? "attn" : "";
+}
+
 fv_status fv_rome_write(const char *path, const fv_rome *t, fv_error *err) {
   const int64_t scores[] = {t->tokens, t->layers}, tokens[] = {t->tokens}, two[] = {2};
   const int64_t range[] = {t->subject_begin, t->subject_end};

@@ -10,7 +10,8 @@
 
 typedef struct stack {
   char *base, *name; /* SWEEP/STACK.SITE.T, without and with the number */
-  char *kind;
+  char *place;       /* STACK.SITE */
+  const char *kind;
   const char *corrupt, *op;
   int64_t T, L, H, window, N;
   int64_t *layers, *heads;
@@ -30,7 +31,7 @@ typedef struct stacks {
 } stacks;
 
 static void stack_release(stack *s) {
-  free(s->base), free(s->name), free(s->kind), free(s->layers), free(s->heads);
+  free(s->base), free(s->name), free(s->place), free(s->layers), free(s->heads);
   for (int k = 0; k < FV_EXPORT_METRICS; k++) free(s->values[k]);
   free(s->samples), free(s->answers), free(s->tokens), free(s->answer_ids), free(s->correct_ids);
   free(s->incorrect_ids), free(s->ids), free(s->right);
@@ -54,7 +55,8 @@ static bool is_stack(const stack *s, const fv_export_block *b, const char *corru
 
 /* The stack of a block, made when it is new. What differs from an earlier one of the same name gets a number behind. */
 static fv_status find_stack(stacks *all, const fv_export_block *b, const char *corrupt, stack **out, fv_error *err) {
-  stack s = {.kind = fv_format("%s.%s", b->stack ? b->stack : "", b->site ? b->site : ""),
+  stack s = {.place = fv_format("%s.%s", b->stack ? b->stack : "", b->site ? b->site : ""),
+             .kind = fv_rome_kind(b->site ? b->site : ""),
              .layers = copy_keys(b->layers, b->L),
              .heads = copy_keys(b->heads, b->H),
              .corrupt = corrupt,
@@ -62,7 +64,7 @@ static fv_status find_stack(stacks *all, const fv_export_block *b, const char *c
              .L = b->L,
              .H = b->H,
              .window = b->window};
-  char *name = s.kind ? fv_format("%s/%s.%lld", b->sweep, s.kind, (long long)b->T) : NULL;
+  char *name = s.place ? fv_format("%s/%s.%lld", b->sweep, s.place, (long long)b->T) : NULL;
   size_t same = 0;
   fv_status st = name ? fv_text_pool_add(&all->texts, b->op, &s.op, err) : fv_fail(err, FV_ENOMEM, "no memory");
   *out = NULL;
@@ -167,7 +169,8 @@ static fv_status write_stack(fv_npz *z, const stack *s, fv_error *err) {
                 {"heads", FV_NPY_I64, 1, &s->H, s->heads},
                 {"subject_range", FV_NPY_I64, 1, &two, span},
                 {"window", FV_NPY_I64, 0, NULL, &s->window},
-                {"kind", FV_NPY_TEXT, 0, NULL, &(const char *){s->kind}},
+                {"kind", FV_NPY_TEXT, 0, NULL, &s->kind},
+                {"site", FV_NPY_TEXT, 0, NULL, &(const char *){s->place}},
                 {"corrupt", FV_NPY_TEXT, 0, NULL, &s->corrupt},
                 {"op", FV_NPY_TEXT, 0, NULL, &s->op}};
   for (size_t i = 0; i < sizeof arrays / sizeof *arrays && !st; i++) {

@@ -12,7 +12,7 @@ static fv_status write_head(const char *folder, const fv_export_block *b, int64_
   size_t cells = (size_t)(b->T * b->L);
   float *scores = fv_alloc(cells, sizeof *scores);
   const char **tokens = fv_alloc((size_t)b->T, sizeof *tokens);
-  char *sample = fv_export_file_name(b->sample), *site = fv_export_file_name(b->site), number[32] = "", kind[160];
+  char *sample = fv_export_file_name(b->sample), *site = fv_export_file_name(b->site), number[32] = "";
   if (b->heads[head] >= 0) snprintf(number, sizeof number, "_head_%lld", (long long)b->heads[head]);
   char *sweep = fv_export_file_name(b->sweep);
   char *path = sample && site && sweep ? fv_format("%s/knowledge_%s_%s_%s.%s%s.npz", folder, sample, sweep,
@@ -25,7 +25,6 @@ static fv_status write_head(const char *folder, const fv_export_block *b, int64_
                  "with --sweep, or take --npz",
                  path);
   if (!st) {
-    snprintf(kind, sizeof kind, "%s.%s", b->stack ? b->stack : "", b->site ? b->site : "");
     for (size_t i = 0; i < cells; i++) scores[i] = b->values[FV_EXPORT_PROB][i * (size_t)b->H + (size_t)head];
     for (int64_t i = 0; i < b->T; i++) tokens[i] = b->pieces[i] ? b->pieces[i] : "";
     fv_rome trace = {.tokens = b->T,
@@ -38,7 +37,7 @@ static fv_status write_head(const char *folder, const fv_export_block *b, int64_
                      .subject_begin = 0,
                      .subject_end = b->T,
                      .answer = b->answer,
-                     .kind = kind,
+                     .kind = fv_rome_kind(b->site ? b->site : ""),
                      .window = b->window,
                      .correct_prediction = b->right != 0};
     st = fv_rome_write(path, &trace, err);

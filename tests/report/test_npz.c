@@ -111,6 +111,15 @@ static void mistakes_are_errors(void **state) {
   assert_false(fv_file_exists("npz_bad.npz"));
 }
 
+/* ROME's plotting code has colours for these and no others. */
+static void kinds(void **state) {
+  (void)state;
+  const char *const all[][2] = {{"mlp.out", "mlp"},  {"mlp.post", "mlp"}, {"attn.out", "attn"},
+                                {"cross.z", "attn"}, {"resid_post", ""},  {"embed", ""},
+                                {"final", ""},       {"resid_cross", ""}, {"projector.mlp", ""}};
+  for (size_t i = 0; i < sizeof all / sizeof *all; i++) assert_string_equal(fv_rome_kind(all[i][0]), all[i][1]);
+}
+
 static void empty_arrays(void **state) {
   (void)state;
   fv_npz *z;
@@ -130,6 +139,6 @@ static void empty_arrays(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(equals_numpy), cmocka_unit_test(mistakes_are_errors),
-                                     cmocka_unit_test(empty_arrays)};
+                                     cmocka_unit_test(empty_arrays), cmocka_unit_test(kinds)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -216,6 +216,7 @@ static void test_rome_and_notice(void **state) {
   OK(fv_export_rome(in_folder("a.db"), NULL, in_folder("rome"), &e));
   assert_int_equal(folder_count(in_folder("rome")), N * (1 + H));
   char *z = bytes_of(in_folder("rome/knowledge_s___3__heads_text_encoder.cross.z_head_1.npz"), &size);
+  assert_memory_equal(array(z, size, "kind", shape), "a\0\0\0t\0\0\0t\0\0\0n\0\0\0", 16); /* cross.z, in ROME's word */
   const void *scores = array(z, size, "scores", shape);
   assert_string_equal(shape, "(4, 2)");
   assert_true(float_at(scores, 2 * L + 1) == number(3, 1, 2, 1));
