@@ -25,22 +25,23 @@ static void add_list(facts *f, const char *name, const char *const *list, size_t
   for (size_t i = 0; i < n; i++) add(f, name, list[i]);
 }
 
-static const char *behind(const char *text, const char *prefix) {
-  size_t n = strlen(prefix);
-  return text && strncmp(text, prefix, n) == 0 ? text + n : NULL;
-}
-
-/* The samples of a table; what is excluded says why. *out is freed by the caller, names[] with it. */
+/* The samples of a table; what is excluded says why. *out is freed by the caller, pictures[] and names[] with it. */
 static fv_status list_samples(cli_session *s, const fv_samples *samples, fv_page_sample **out, size_t *n,
-                              char ***names) {
+                              fv_page_shot **pictures, char ***names) {
   *n = samples->count;
   *out = calloc(samples->count + samples->nexcluded + 1, sizeof **out);
+  *pictures = calloc(samples->count + 1, sizeof **pictures);
   *names = calloc(samples->nexcluded + 1, sizeof **names);
-  if (!*out || !*names) return fv_fail(&s->err, FV_ENOMEM, "no memory");
+  if (!*out || !*pictures || !*names) return fv_fail(&s->err, FV_ENOMEM, "no memory");
   for (size_t i = 0; i < samples->count; i++) {
     const fv_sample *one = &samples->list[i];
-    (*out)[i] = (fv_page_sample){
-        .name = one->name, .image = one->image, .question = one->question, .correct = one->gold, .answer_row = -1};
+    (*pictures)[i].image = one->image;
+    (*out)[i] = (fv_page_sample){.name = one->name,
+                                 .pictures = &(*pictures)[i],
+                                 .npictures = 1,
+                                 .question = one->question,
+                                 .correct = one->gold,
+                                 .answer_row = -1};
   }
   for (size_t i = 0; i < samples->nexcluded; i++) {
     const char *text = samples->excluded[i], *colon = strstr(text, ": ");
@@ -70,28 +71,40 @@ static void settings(const cli_session *s, const cli_page *p, facts *f) {
   add(f, "rng", a->rng), add(f, "compute", a->compute), add(f, "pillow", a->pillow);
 }
 
+/* The pictures that were given, and what the first corruption that replaces each puts there, which is owned. */
+static fv_status list_pictures(cli_session *s, const cli_page *p, fv_page_shot **out) {
+  const cli_list *files = &s->args->pictures;
+  if (!(*out = calloc(files->count + 1, sizeof **out))) return fv_fail(&s->err, FV_ENOMEM, "no memory");
+  fv_status st = FV_OK;
+  for (size_t i = 0; i < files->count && !st; i++) {
+    char *file = NULL;
+    for (size_t k = 0; k < p->ncorrupt && !st && !file; k++)
+      st = fv_corruption_picture(p->corrupt[k], i, &file, &s->err);
+    (*out)[i] = (fv_page_shot){files->items[i], file};
+  }
+  return st;
+}
+
 fv_status page_write(cli_session *s, const char *path, const cli_page *p) {
   const cli_args *a = s->args;
   char sha256[65];
   facts f = {.n = 0};
-  const char *image = NULL, *question = NULL;
-  for (size_t i = 0; i < p->ncorrupt; i++) {
-    if (!image) image = behind(p->corrupt[i], "image:");
-    if (!question) question = behind(p->corrupt[i], "question:");
-  }
-  fv_page_sample one = {.image = a->image,
-                        .corrupt_image = image,
-                        .question = a->question ? a->question : a->prompt,
-                        .corrupt_question = question,
-                        .correct = p->correct,
-                        .incorrect = p->incorrect,
-                        .answer = p->answer,
-                        .answer_row = p->answer_row};
-  fv_page_sample *list = NULL;
+  const char *question = NULL;
+  for (size_t i = 0; i < p->ncorrupt && !question; i++)
+    if (strncmp(p->corrupt[i], "question:", 9) == 0) question = p->corrupt[i] + 9;
+  fv_page_shot *pictures = NULL;
+  fv_page_sample *list = NULL, one = {.npictures = a->pictures.count,
+                                      .question = a->question ? a->question : a->prompt,
+                                      .corrupt_question = question,
+                                      .correct = p->correct,
+                                      .incorrect = p->incorrect,
+                                      .answer = p->answer,
+                                      .answer_row = p->answer_row};
   char **names = NULL;
   size_t n = 1;
   fv_status st = fv_model_sha256(s->model, sha256, &s->err);
-  if (!st && p->samples) st = list_samples(s, p->samples, &list, &n, &names);
+  if (!st) st = p->samples ? list_samples(s, p->samples, &list, &n, &pictures, &names) : list_pictures(s, p, &pictures);
+  one.pictures = pictures;
   add(&f, "model", fv_model_path(s->model)), add(&f, "family", fv_model_family(s->model));
   add(&f, "model_sha256", sha256);
   settings(s, p, &f);
@@ -105,7 +118,8 @@ fv_status page_write(cli_session *s, const char *path, const cli_page *p) {
                   .nsamples = n};
   if (!st) st = fv_page_write(path, &page, p->table, NULL, &s->err);
   for (size_t i = 0; p->samples && names && i < p->samples->nexcluded; i++) free(names[i]);
-  free(names);
-  free(list);
+  for (size_t i = 0; !p->samples && pictures && i < a->pictures.count; i++)
+    free((char *)(uintptr_t)pictures[i].corrupt_image);
+  free(pictures), free(names), free(list);
   return st;
 }

@@ -44,9 +44,14 @@ typedef struct fv_page_fact {
   const char *name, *value;
 } fv_page_fact;
 
+typedef struct fv_page_shot {
+  const char *image, *corrupt_image; /* files; corrupt_image NULL: it is not another one */
+} fv_page_shot;
+
 typedef struct fv_page_sample {
   const char *name; /* as in the table's column `sample`; NULL for a single experiment */
-  const char *image, *corrupt_image;
+  const fv_page_shot *pictures;
+  size_t npictures;
   const char *question, *corrupt_question;
   const char *correct, *incorrect;
   const char *answer;   /* the clean run's own */

@@ -5,6 +5,7 @@
 #include "base/bytes.h"
 #include "study/by_sample.h"
 #include "study/export_blocks.h"
+#include "study/store_inside.h"
 
 const char *const fv_export_metrics[FV_EXPORT_METRICS] = {"prob", "p_diff", "logit_diff", "effect",
                                                           "kl",   "rank",   "logit"};
@@ -158,9 +159,7 @@ static fv_status on_sample(void *user, const char *name, const fv_row *rows, siz
     const char *corrupt = rows[i].corrupt ? rows[i].corrupt : "";
     fv_export_block b = {.sweep = r->sweep,
                          .sample = name,
-                         .corrupt = strncmp(corrupt, "image:", 6) == 0      ? "image"
-                                    : strncmp(corrupt, "question:", 9) == 0 ? "question"
-                                                                            : corrupt,
+                         .corrupt = fv_own_corruption(corrupt) ? fv_own_corruption(corrupt) : corrupt,
                          .stack = rows[i].stack,
                          .site = rows[i].site,
                          .op = rows[i].op,

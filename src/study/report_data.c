@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "study/store_inside.h"
 
 /* More groups than this are not a grouping. */
 enum { GROUPS_MAX = 12 };
@@ -16,7 +17,7 @@ void fv_report_defaults(fv_report_options *options) {
 }
 
 void fv_report_release(fv_report *r) {
-  for (size_t i = 0; i < r->nsamples; i++) fv_report_kept_release(&r->samples[i].kept);
+  for (size_t i = 0; i < r->nsamples; i++) fv_report_kept_release(&r->samples[i].kept), free(r->samples[i].pictures);
   free(r->facts), free(r->sweeps), free(r->checks), free(r->samples), free(r->groups);
   fv_report_maps_release(&r->maps);
   fv_text_pool_release(&r->strings);
@@ -72,16 +73,28 @@ static fv_status group_index(fv_report *r, const char *group, int64_t *out, fv_e
   return FV_OK;
 }
 
+static fv_status keep_pictures(fv_report *r, const fv_report_sample *from, fv_report_picture **out, fv_error *err) {
+  fv_report_picture *list = *out = fv_alloc(from->npictures, sizeof *list);
+  fv_status st = list ? FV_OK : fv_fail(err, FV_ENOMEM, "no memory");
+  for (size_t i = 0; i < from->npictures && !st; i++) {
+    fv_report_picture *p = &list[i];
+    *p = from->pictures[i];
+    st = KEEP_TEXTS(r, err, &p->image, &p->corrupt_image, &p->image_sha256, &p->corrupt_image_sha256);
+  }
+  if (st) free(list), *out = NULL;
+  return st;
+}
+
 fv_status fv_report_add_sample(fv_report *r, const fv_report_sample *sample, fv_error *err) {
   fv_report_sample s = *sample;
-  fv_status st =
-      KEEP_TEXTS(r, err, &s.name, &s.status, &s.reason, &s.group, &s.label, &s.image, &s.corrupt_image, &s.image_sha256,
-                 &s.corrupt_image_sha256, &s.question, &s.corrupt_question, &s.correct, &s.incorrect, &s.answer);
+  fv_status st = KEEP_TEXTS(r, err, &s.name, &s.status, &s.reason, &s.group, &s.label, &s.question, &s.corrupt_question,
+                            &s.correct, &s.incorrect, &s.answer);
   if (!st) st = group_index(r, s.group, &s.group_index, err);
+  if (!st) st = keep_pictures(r, sample, &s.pictures, err);
   if (st) return st;
   s.clean_prob = s.corrupt_prob = s.clean_logit_diff = s.corrupt_logit_diff = NAN;
   if (!fv_grow(&r->samples, &r->samples_capacity, r->nsamples + 1, sizeof s))
-    return fv_fail(err, FV_ENOMEM, "no memory for %zu samples", r->nsamples + 1);
+    return free(s.pictures), fv_fail(err, FV_ENOMEM, "no memory for %zu samples", r->nsamples + 1);
   r->samples[r->nsamples++] = s;
   return FV_OK;
 }
@@ -111,8 +124,8 @@ static bool reads_question(const fv_report *r, const char *stack) {
 /* A corrupted picture has another name in every sample, which is no reason for another map. */
 static const char *corruption_name(const fv_report *r, const char *corrupt) {
   if (!corrupt || r->whole_corruptions) return corrupt;
-  if (strncmp(corrupt, "image:", 6) == 0) return "image";
-  return strncmp(corrupt, "question:", 9) == 0 ? "question" : corrupt;
+  const char *own = fv_own_corruption(corrupt);
+  return own ? own : corrupt;
 }
 
 static bool same_name(const char *a, const char *b) { return a && b ? strcmp(a, b) == 0 : a == b; }

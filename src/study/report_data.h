@@ -27,10 +27,15 @@ typedef struct fv_report_check {
   int64_t n;
 } fv_report_check;
 
+typedef struct fv_report_picture {
+  const char *image, *corrupt_image, *image_sha256, *corrupt_image_sha256;
+} fv_report_picture;
+
 /* NULL, negative and NaN are empty. */
 typedef struct fv_report_sample {
   const char *name, *status, *reason, *group, *label;
-  const char *image, *corrupt_image, *image_sha256, *corrupt_image_sha256;
+  fv_report_picture *pictures; /* copied when the sample is announced */
+  size_t npictures;
   const char *question, *corrupt_question, *correct, *incorrect, *answer;
   int64_t right;      /* 1: the clean run's answer is the correct one */
   int64_t answer_row; /* in the stack that reads the question */

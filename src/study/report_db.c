@@ -1,4 +1,5 @@
 /* The page of a study's database. */
+#include <jansson.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,16 +44,43 @@ static fv_status add_check(fv_report *r, sqlite3_stmt *row, fv_error *err) {
   return fv_report_add_check(r, &c, err);
 }
 
+static const char *field(const json_t *fields, const char *before, size_t number, const char *behind) {
+  char key[64];
+  snprintf(key, sizeof key, "%simage%zu%s", before, number, behind);
+  return json_string_value(json_object_get(fields, key));
+}
+
+/* The pictures: the first in columns of their own, those behind it among the fields (store_add.c). *out is freed by the
+ * caller before `fields`, whose strings it has. */
+static fv_status read_pictures(sqlite3_stmt *row, const json_t *fields, fv_report_picture **out, size_t *n,
+                               fv_error *err) {
+  for (*n = 1; field(fields, "", *n + 1, "");) ++*n;
+  fv_report_picture *list = *out = fv_alloc(*n, sizeof *list);
+  if (!list) return fv_fail(err, FV_ENOMEM, "no memory");
+  list[0] = (fv_report_picture){.image = fv_store_text(row, 5),
+                                .image_sha256 = fv_store_text(row, 6),
+                                .corrupt_image = fv_store_text(row, 7),
+                                .corrupt_image_sha256 = fv_store_text(row, 8)};
+  for (size_t i = 1; i < *n; i++)
+    list[i] = (fv_report_picture){.image = field(fields, "", i + 1, ""),
+                                  .image_sha256 = field(fields, "", i + 1, "_sha256"),
+                                  .corrupt_image = field(fields, "corrupt_", i + 1, ""),
+                                  .corrupt_image_sha256 = field(fields, "corrupt_", i + 1, "_sha256")};
+  return FV_OK;
+}
+
 static fv_status add_sample(fv_report *r, sqlite3_stmt *row, fv_error *err) {
+  json_t *fields = json_loads(fv_store_text(row, 16), 0, NULL);
+  fv_report_picture *pictures;
+  size_t npictures;
+  fv_status st = read_pictures(row, fields, &pictures, &npictures, err);
   fv_report_sample s = {.name = fv_store_text(row, 0),
                         .status = fv_store_text(row, 1),
                         .reason = fv_store_text(row, 2),
                         .group = fv_store_text(row, 3),
                         .label = fv_store_text(row, 4),
-                        .image = fv_store_text(row, 5),
-                        .image_sha256 = fv_store_text(row, 6),
-                        .corrupt_image = fv_store_text(row, 7),
-                        .corrupt_image_sha256 = fv_store_text(row, 8),
+                        .pictures = pictures,
+                        .npictures = npictures,
                         .question = fv_store_text(row, 9),
                         .corrupt_question = fv_store_text(row, 10),
                         .correct = fv_store_text(row, 11),
@@ -60,7 +88,10 @@ static fv_status add_sample(fv_report *r, sqlite3_stmt *row, fv_error *err) {
                         .answer = fv_store_text(row, 13),
                         .right = fv_store_whole(row, 14),
                         .answer_row = fv_store_whole(row, 15)};
-  return fv_report_add_sample(r, &s, err);
+  if (!st) st = fv_report_add_sample(r, &s, err);
+  free(pictures);
+  json_decref(fields);
+  return st;
 }
 
 static fv_status fill(fv_report *r, const fv_store *store, fv_error *err) {
@@ -73,7 +104,7 @@ static fv_status fill(fv_report *r, const fv_store *store, fv_error *err) {
     st = for_rows(store,
                   "SELECT name, status, reason, \"group\", label, image, image_sha256, corrupt_image,"
                   " corrupt_image_sha256, question, corrupt_question, correct, incorrect, answer, clean_right,"
-                  " answer_row FROM samples ORDER BY position, id",
+                  " answer_row, fields FROM samples ORDER BY position, id",
                   r, add_sample, err);
   return st;
 }

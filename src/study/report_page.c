@@ -79,22 +79,36 @@ static void optional_num(fv_json_out *j, const char *key, float value) {
   if (!isnan(value)) fv_json_out_num(j, key, value);
 }
 
-static fv_status write_sample(const fv_report *r, const fv_report_sample *s, bool picture, pictures *p, fv_json_out *j,
+static fv_status write_pictures(const fv_report *r, const fv_report_sample *s, bool show, pictures *p, fv_json_out *j,
+                                fv_error *err) {
+  fv_status st = FV_OK;
+  fv_json_out_begin(j, "pictures", '[');
+  for (size_t i = 0; i < s->npictures && !st; i++) {
+    const fv_report_picture *one = &s->pictures[i];
+    int64_t clean = -1, corrupt = -1;
+    if (show) st = picture_index(r, p, one->image, one->image_sha256, &clean, err);
+    if (!st && show) st = picture_index(r, p, one->corrupt_image, one->corrupt_image_sha256, &corrupt, err);
+    fv_json_out_begin(j, NULL, '{');
+    optional_text(j, "image", one->image);
+    optional_text(j, "corrupt_image", one->corrupt_image);
+    if (clean >= 0) fv_json_out_int(j, "picture", clean);
+    if (corrupt >= 0) fv_json_out_int(j, "corrupt_picture", corrupt);
+    fv_json_out_end(j, '}');
+  }
+  fv_json_out_end(j, ']');
+  return st;
+}
+
+static fv_status write_sample(const fv_report *r, const fv_report_sample *s, bool show, pictures *p, fv_json_out *j,
                               fv_error *err) {
-  int64_t clean = -1, corrupt = -1;
-  fv_status st = picture ? picture_index(r, p, s->image, s->image_sha256, &clean, err) : FV_OK;
-  if (!st && picture) st = picture_index(r, p, s->corrupt_image, s->corrupt_image_sha256, &corrupt, err);
-  if (st) return st;
   fv_json_out_begin(j, NULL, '{');
   fv_json_out_text(j, "name", s->name);
   fv_json_out_text(j, "status", s->status);
   optional_text(j, "reason", s->reason);
   optional_text(j, "group", s->group);
   optional_text(j, "label", s->label);
-  optional_text(j, "image", s->image);
-  optional_text(j, "corrupt_image", s->corrupt_image);
-  if (clean >= 0) fv_json_out_int(j, "picture", clean);
-  if (corrupt >= 0) fv_json_out_int(j, "corrupt_picture", corrupt);
+  fv_status st = write_pictures(r, s, show, p, j, err);
+  if (st) return st;
   optional_text(j, "question", s->question);
   optional_text(j, "corrupt_question", s->corrupt_question);
   optional_text(j, "correct", s->correct);

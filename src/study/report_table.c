@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "study/report_data.h"
 
 static fv_status fill(fv_report *r, const fv_page *page, const fv_table *table, fv_error *err) {
@@ -10,11 +11,15 @@ static fv_status fill(fv_report *r, const fv_page *page, const fv_table *table, 
     st = fv_report_add_fact(r, page->facts[i].name, page->facts[i].value, err);
   for (size_t i = 0; i < page->nsamples && !st; i++) {
     const fv_page_sample *s = &page->samples[i];
+    fv_report_picture *pictures = fv_alloc(s->npictures, sizeof *pictures);
+    if (!pictures) return fv_fail(err, FV_ENOMEM, "no memory");
+    for (size_t k = 0; k < s->npictures; k++)
+      pictures[k].image = s->pictures[k].image, pictures[k].corrupt_image = s->pictures[k].corrupt_image;
     fv_report_sample one = {.name = s->name,
                             .status = s->excluded ? "excluded" : "done",
                             .reason = s->excluded,
-                            .image = s->image,
-                            .corrupt_image = s->corrupt_image,
+                            .pictures = pictures,
+                            .npictures = s->npictures,
                             .question = s->question,
                             .corrupt_question = s->corrupt_question,
                             .correct = s->correct,
@@ -23,6 +28,7 @@ static fv_status fill(fv_report *r, const fv_page *page, const fv_table *table, 
                             .right = -1,
                             .answer_row = s->answer_row};
     st = fv_report_add_sample(r, &one, err);
+    free(pictures);
   }
   fv_report_choose(r, (int64_t)fv_table_count(table));
   fv_report_feeder feeder;

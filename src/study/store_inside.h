@@ -61,6 +61,8 @@ void fv_store_bind_text(sqlite3_stmt *stmt, int at, const char *text);
 void fv_store_bind_count(sqlite3_stmt *stmt, int at, int64_t value);
 void fv_store_bind_real(sqlite3_stmt *stmt, int at, double value);
 /* Reading: the text of a column or "" (valid until the next step); -1 for an empty integer; NaN for an empty number. */
+/* "image" or "question" when a corruption is the sample's own picture (or pictures) or text; else NULL. */
+const char *fv_own_corruption(const char *corrupt);
 const char *fv_store_text(sqlite3_stmt *stmt, int column);
 int64_t fv_store_whole(sqlite3_stmt *stmt, int column);
 float fv_store_number(sqlite3_stmt *stmt, int column);

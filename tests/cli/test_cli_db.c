@@ -94,6 +94,80 @@ static void test_again(void **state) {
   assert_true(c.samples == 2 && c.sweeps == 3);
 }
 
+/* What is another experiment does not replace the first one: another corrupted picture or text, other answers. What
+ * only adds something to a sample belongs to it. */
+static void test_other_experiments(void **state) {
+  (void)state;
+#define BASE "fovea patch $M $I $Q --site text_encoder.*.resid_post --db a.db "
+  static const struct {
+    const char *line;
+    int64_t samples;
+  } cases[] = {{BASE "--corrupt-image $V/image1.png --correct red --incorrect blue", 1},
+               {BASE "--corrupt-image $V/image0.png --correct red --incorrect blue", 2},
+               {BASE "--corrupt-image $V/image1.png --correct red --incorrect id:7", 3},
+               {BASE "--corrupt-image $V/image1.png --correct id:9 --incorrect blue", 4},
+               {BASE "--corrupt-image $V/image1.png --correct red", 5},
+               {BASE "--corrupt-question 'what color is the dog?' --correct red --incorrect blue", 5},
+               {BASE "--corrupt-question 'what color is the beach?' --correct red --incorrect blue", 5},
+               {"fovea trace $M $I $Q --draws 1 --db a.db", 5},
+               {"fovea trace $M $I $Q --draws 1 --db a.db --target red", 5},
+               {"fovea trace $M $I $Q --draws 1 --db a.db --target blue", 6}};
+  int64_t bases[10];
+  for (int again = 0; again < 2; again++)
+    for (size_t i = 0; i < 10; i++) {
+      done(cases[i].line);
+      fv_store_counts c = counts("a.db");
+      if (!again && c.samples != cases[i].samples) fail_msg("%s\n%lld samples", cases[i].line, (long long)c.samples);
+      if (again) assert_true(c.samples == 6 && c.bases == bases[9]);
+      if (!again) assert_true((bases[i] = c.bases) == (int64_t)i + 1);
+    }
+}
+
+/* The texts that a model chooses among are part of its input. */
+static void test_texts(void **state) {
+  (void)state;
+#define CLIP \
+  "fovea trace " FV_TEST_DATA "/clip/zip --image " FV_TEST_DATA "/clip/zip/vectors/image0.png --corrupt gray "
+  done(CLIP "--prompt 'a dog' --prompt 'a beach' --layer-start 1 --db a.db");
+  done(CLIP "--prompt 'a dog' --prompt 'a shirt' --layer-start 1 --db a.db");
+  assert_int_equal(counts("a.db").samples, 2);
+}
+
+/* Several pictures: all of them are kept, shown, and part of what a sample is. */
+static void test_pictures(void **state) {
+  (void)state;
+#define PAIR FV_TEST_DATA "/llava/first"
+#define PICTURES "--image " PAIR "/pairs/image0.png --image " PAIR "/pairs/image1.png --question what "
+#define TWO "fovea patch " PAIR " " PICTURES "--rows last --layers 0 --correct id:7 "
+  done(TWO "--corrupt image2:" PAIR "/pairs/image0.png --db a.db --html p.html");
+  done(TWO "--corrupt image2:" PAIR "/pairs/image0.png --db a.db");
+  assert_int_equal(counts("a.db").samples, 1);
+  done("fovea trace " PAIR " " PICTURES "--draws 1 --layer-start 1 --db a.db");
+  assert_int_equal(counts("a.db").samples, 1);
+  done(TWO "--corrupt image1:" PAIR "/pairs/image1.png --db a.db"); /* the corruption of another picture */
+  done("fovea trace " PAIR " --image " PAIR "/pairs/image0.png --question what --draws 1 --layer-start 1 --db a.db");
+  done("fovea report a.db --out r.html");
+  static const char *const pages[] = {"p.html", "r.html"};
+  for (int i = 0; i < 2; i++) {
+    size_t n, k;
+    char *html = file_text(in_folder(pages[i]), &n), *begin = strstr(html, "id=\"data\">") + strlen("id=\"data\">");
+    json_t *data = json_loadb(begin, (size_t)(strstr(begin, "</script>") - begin), 0, NULL), *sample;
+    assert_non_null(data);
+    json_array_foreach(json_object_get(data, "samples"), k, sample) {
+      const json_t *pictures = json_object_get(sample, "pictures"), *second = json_array_get(pictures, 1);
+      bool alone = i == 1 && k + 1 == json_array_size(json_object_get(data, "samples"));
+      assert_int_equal(json_array_size(pictures), alone ? 1 : 2);
+      assert_non_null(json_object_get(json_array_get(pictures, 0), "picture"));
+      if (!alone) assert_non_null(json_object_get(second, "picture"));
+      if (k == 0) assert_non_null(json_object_get(second, "corrupt_picture"));
+      if (k == 0) assert_null(json_object_get(json_array_get(pictures, 0), "corrupt_picture"));
+    }
+    json_decref(data);
+    free(html);
+  }
+  assert_int_equal(counts("a.db").samples, 3);
+}
+
 static void test_failures(void **state) {
   (void)state;
   refuses(1, "fovea trace $M --image nothing.png $Q --db a.db", "nothing.png");
@@ -131,6 +205,8 @@ static void test_with_a_study(void **state) {
 
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, folder_teardown)
-  const struct CMUnitTest tests[] = {TEST(test_rows), TEST(test_again), TEST(test_failures), TEST(test_with_a_study)};
+  const struct CMUnitTest tests[] = {TEST(test_rows),        TEST(test_again),    TEST(test_other_experiments),
+                                     TEST(test_texts),       TEST(test_pictures), TEST(test_failures),
+                                     TEST(test_with_a_study)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

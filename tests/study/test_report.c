@@ -442,7 +442,8 @@ static void test_single(void **state) {
         row.prob = 0.125f * (float)(r + 1) + 0.25f * (float)draw, row.clean_prob = 1.0f, row.corrupt_prob = 0.0f;
         OK(sink.row(sink.user, &row, &e));
       }
-  fv_page_sample sample = {.image = PICTURE, .question = "</title><b>", .answer = "red", .answer_row = -1};
+  fv_page_shot shot = {PICTURE, NULL};
+  fv_page_sample sample = {.pictures = &shot, .npictures = 1, .question = "</title><b>", .answer = "red", .answer_row = -1};
   fv_page_fact facts[] = {{"model", "models/blip-demo"}, {"seed", "0"}};
   fv_page page = {
       .title = "trace </title>", .kind = "trace", .facts = facts, .nfacts = 2, .samples = &sample, .nsamples = 1};

@@ -246,9 +246,10 @@ function sameSite(a, b) { return place(a) === place(b) && a.corrupt === b.corrup
 /* Rows of a picture have places, not tokens. */
 function ofPicture(map) { return map.stack === "vision" || map.stack === "projector"; }
 
-/* Rows that are patches of the picture, as a square: its side, and the row of the first patch. */
+const SEVERAL_PICTURES = data.samples.some(s => s.pictures.length > 1);
+/* Rows that are patches of the one picture, as a square: its side, and the row of the first patch. */
 function patches(map) {
-  if (!ofPicture(map)) return null;
+  if (!ofPicture(map) || SEVERAL_PICTURES) return null;
   for (const first of [1, 0]) {
     const side = Math.round(Math.sqrt(map.length - first));
     if (side >= 3 && side * side === map.length - first && map.rows.length === map.length) return {side, first};
@@ -697,7 +698,13 @@ function maps() {
 
 /* ---- samples ---- */
 
-function picture(s, key) { const i = s[key]; return i === undefined ? null : data.pictures[i]; }
+/* The pictures of a sample, clean and corrupted: [label, data or null, file]. */
+function shotsOf(s) {
+  const many = s.pictures.length > 1;
+  return s.pictures.flatMap((p, i) => [["clean", p.picture, p.image], ["corrupted", p.corrupt_picture, p.corrupt_image]]
+    .map(([label, at, file]) => [label + " picture" + (many ? " " + (i + 1) : ""), at === undefined ? null : data.pictures[at], file]))
+    .filter(([, shot, file]) => shot || file);
+}
 function samples() {
   if (!study && data.samples.length < 2) return single(data.samples[0]);
   const shown = data.samples.filter(s => s.status === "done");
@@ -706,9 +713,9 @@ function samples() {
   let visible = [], current = null;
   const groups = [...new Set(shown.map(s => s.group).filter(g => g))];
   function card(s) {
-    const a = picture(s, "picture"), b = picture(s, "corrupt_picture");
+    const shots = shotsOf(s).filter(([, shot]) => shot);
     return el("button", {class: "card", type: "button", "aria-pressed": String(current === s), tabindex: current === s ? 0 : -1, onclick: () => open(s, true)},
-      a || b ? el("span", {class: "thumbs"}, a ? el("img", {src: a, alt: "clean picture"}) : null, b ? el("img", {src: b, alt: "corrupted picture"}) : null) : null,
+      shots.length ? el("span", {class: "thumbs"}, shots.map(([alt, src]) => el("img", {src, alt}))) : null,
       el("span", {class: "name"}, s.name), el("span", {class: "what"}, s.question || ""), s.correct ? el("span", {class: "what"}, s.correct, s.incorrect ? " / " + s.incorrect : "") : null);
   }
   function list() {
@@ -762,7 +769,7 @@ function sampleBody(s) {
   const facts = [["question", s.question], ["corrupted question", s.corrupt_question], ["correct", s.correct], ["incorrect", s.incorrect], ["the model's answer", s.answer ? s.answer + (s.right === undefined ? "" : s.right ? " (right)" : " (wrong)") : null],
     ["group", s.group], ["label", s.label], ["probability, clean", s.clean_prob === undefined ? null : exact(s.clean_prob)], ["probability, corrupted", s.corrupt_prob === undefined ? null : exact(s.corrupt_prob)],
     ["logit difference, clean", s.clean_logit_diff === undefined ? null : exact(s.clean_logit_diff)], ["logit difference, corrupted", s.corrupt_logit_diff === undefined ? null : exact(s.corrupt_logit_diff)]].filter(f => f[1] !== null && f[1] !== undefined);
-  const shots = [["picture", "clean", s.image], ["corrupt_picture", "corrupted", s.corrupt_image]].filter(p => picture(s, p[0]) || p[2]);
+  const shots = shotsOf(s);
   const entries = [];
   const maps = (s.values || []).map(own => {
     const map = data.maps[own.map], metric = ORDER.find(m => own[m]);
@@ -771,7 +778,7 @@ function sampleBody(s) {
     entries.push({map, site});
     return [study ? el("p", {class: "small soft"}, "Sweep ", el("i", null, data.sweeps[map.sweep].name)) : null, el("div", {class: "figures"}, site.nodes)];
   });
-  return {nodes: [shots.length ? el("div", {class: "pictures"}, shots.map(([key, label, file]) => el("figure", null, picture(s, key) ? el("img", {src: picture(s, key), alt: label + " picture"}) : null, el("figcaption", null, label, file ? [" ", el("code", null, cut(file, 60))] : "")))) : null,
+  return {nodes: [shots.length ? el("div", {class: "pictures"}, shots.map(([label, src, file]) => el("figure", null, src ? el("img", {src, alt: label}) : null, el("figcaption", null, label.replace(" picture", ""), file ? [" ", el("code", null, cut(file, 60))] : "")))) : null,
     facts.length ? table(null, facts, {class: "facts"}) : null, maps].flat(9).filter(n => n),
     seek(text) { for (const e of entries) { const hit = seekIn(e.site, e.map, text); if (hit) return hit; } return null; }};
 }
