@@ -204,7 +204,7 @@ static double run_intervention(const fv_vectors *v, const json_t *item, const fv
   return d;
 }
 
-static void compare_interventions(const fv_vectors *v, const char *name) {
+static void compare_interventions(const fv_vectors *v, const reference_folder *folder) {
   char *list_path = vectors_path(v, "interventions.json"), *logits_path = vectors_path(v, "interventions.safetensors");
   json_t *list;
   fv_checkpoint *expected;
@@ -218,10 +218,11 @@ static void compare_interventions(const fv_vectors *v, const char *name) {
     if (d > worst) worst = d;
     if (!(d <= TOLERANCE)) {
       char *text = json_dumps(json_array_get(list, k), 0);
-      fail_msg("%s %s: logits differ by %g of the largest", name, text, d);
+      fail_msg("%s/%s %s: logits differ by %g of the largest", folder->family, folder->name, text, d);
     }
   }
-  print_message("%s: %zu interventions, largest difference %.2g\n", name, json_array_size(list), worst);
+  print_message("%s/%s: %zu interventions, largest difference %.2g\n", folder->family, folder->name,
+                json_array_size(list), worst);
   json_decref(list);
   fv_checkpoint_close(expected);
   free(list_path), free(logits_path);
@@ -231,7 +232,7 @@ void interventions_equal_hooks(void **folders) {
   for (const reference_folder *f = *folders; f->family; f++) {
     fv_vectors v;
     reference_open(f, &v);
-    compare_interventions(&v, f->name);
+    compare_interventions(&v, f);
     vectors_close(&v);
   }
 }
