@@ -6,17 +6,16 @@
 
 /* Packing the keys pays from about this many queries in one task. */
 #define QUERIES_PER_TASK_MIN 64
-#define GROUPS_PER_TASK_MAX 64
 
 size_t fv_attend_scratch(const fv_kernels *k, int64_t H, int64_t Dh, int64_t max_S) {
   (void)H;
   return (size_t)k->threads * fv_attend_task_bytes(Dh, max_S) + 64;
 }
 
-/* Groups per task, so that they can share packed keys, and still enough tasks for all threads. */
-static int64_t groups_per_task(int threads, int64_t pairs) {
-  int64_t groups = pairs / (4 * (int64_t)threads);
-  return groups < 1 ? 1 : groups > GROUPS_PER_TASK_MAX ? GROUPS_PER_TASK_MAX : groups;
+/* Groups per task: enough for packed keys that they share to pay, and still enough tasks for all threads. */
+static int64_t groups_per_task(int threads, int64_t pairs, int64_t most) {
+  int64_t groups = pairs / (4 * (int64_t)threads), enough = (QUERIES_PER_TASK_MIN + most - 1) / most;
+  return groups < 1 ? 1 : groups > enough ? enough : groups;
 }
 
 /* Queries of each group per task: all of them, unless that leaves threads without work. */
@@ -44,22 +43,22 @@ fv_status fv_attend(fv_kernels *k, int64_t H, int64_t KV, int64_t Dh, float scal
   if (most == 0) return FV_OK;
   int threads = work < 20000 && !hook ? 1 : k->threads;
   most *= H / KV;
-  int64_t together = groups_per_task(threads, ngroups * KV), spans = (ngroups + together - 1) / together;
+  int64_t together = groups_per_task(threads, ngroups * KV, most), spans = (ngroups + together - 1) / together;
   int64_t step = queries_per_task(threads, spans * KV, most);
   int64_t pieces = (most + step - 1) / step, tasks = KV * spans * pieces;
   size_t bytes = fv_attend_task_bytes(Dh, max_S);
   char *base = (char *)(((uintptr_t)scratch + 63) & ~(uintptr_t)63);
-  /* The key-value head is the slowest index: groups that share keys find that head's part of them in the cache. */
+  /* The groups are the slowest index: the rows of a few, of which a task reads one head's part, stay in the cache. */
 #pragma omp parallel for num_threads(threads) schedule(dynamic)
   for (int64_t i = 0; i < tasks; i++) {
-    int64_t from = i / pieces % spans * together, begin = i % pieces * step;
+    int64_t from = i / pieces / KV * together, begin = i % pieces * step;
     fv_attend_task task = {.groups = groups + from,
                            .count = together < ngroups - from ? together : ngroups - from,
                            .hook = hook,
                            .H = H,
                            .KV = KV,
                            .Dh = Dh,
-                           .kv = i / pieces / spans,
+                           .kv = i / pieces % KV,
                            .begin = begin,
                            .end = begin + step,
                            .max_S = max_S,
