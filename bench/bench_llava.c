@@ -11,17 +11,12 @@
  * /proc/self/status, watched by a thread. About six minutes with two cores; --tokens 20 halves it.
  */
 #include <math.h>
-#include <omp.h>
-#include <oneapi/dnnl/dnnl.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "fovea/fovea.h"
+#include "measure.h"
 
 enum { RUNS = 20, ROWS = 600, RUN_TOKENS = 6, MOST_TOKENS = 512 };
 
@@ -32,40 +27,6 @@ typedef struct options {
   int64_t tokens;
   bool sweep;
 } options;
-
-static double now(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static void check(fv_status st, const fv_error *e) {
-  if (st) fprintf(stderr, "bench_llava: %s\n", e->text), exit(1);
-}
-#define DO(call)       \
-  do {                 \
-    fv_error e_ = {0}; \
-    check(call, &e_);  \
-  } while (0)
-#define ERR &e_
-
-/* Best rate of a square product, operations per second. */
-static double product_rate(int threads) {
-  const int64_t n = 1536;
-  float *a = calloc((size_t)(3 * n * n), sizeof *a), *b = a + n * n, *c = b + n * n;
-  double best = 1e9;
-  if (!a) exit(1);
-  for (int64_t i = 0; i < 2 * n * n; i++) a[i] = (float)(i % 251) * 0.01f - 1.25f;
-  omp_set_num_threads(threads);
-  for (int i = 0; i < 30; i++) {
-    double t = now();
-    dnnl_sgemm('N', 'N', n, n, n, 1.0f, a, n, b, n, 0.0f, c, n);
-    t = now() - t;
-    if (i > 0 && t < best) best = t;
-  }
-  free(a);
-  return 2.0 * (double)(n * n * n) / best;
-}
 
 static double memory_rate(int threads) {
   const int64_t n = (int64_t)512 << 20 >> 3;

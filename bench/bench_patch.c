@@ -5,18 +5,9 @@
  *
  * Every layer, row and head of the sites (default: self- and cross-attention's heads of the stack that reads the
  * question). The first repetition packs the weights and is not counted; the best of the others is printed. */
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#include "fovea/fovea.h"
-
-static double now(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
+#include "measure.h"
 
 static fv_status measure(const fv_model *m, const fv_patch_options *o, int repeat, fv_error *err) {
   fv_patch_result result = {0};

@@ -8,47 +8,12 @@
  * trace` restores by default; then the number of runs rate      operations per second of one large oneDNN product The
  * first wave of all packs the weights and is not reported.
  */
-#include <omp.h>
-#include <oneapi/dnnl/dnnl.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#include "fovea/fovea.h"
+#include "measure.h"
 
 /* For the activations of the sweep's thousands of runs. */
 #define SWEEP_MEMORY ((size_t)4 << 30)
-
-static double now(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-#define DO(call)                                                       \
-  do {                                                                 \
-    fv_error e_ = {0};                                                 \
-    if (call) fprintf(stderr, "bench_vision: %s\n", e_.text), exit(1); \
-  } while (0)
-#define ERR &e_
-
-static double product_rate(int threads) {
-  const int64_t n = 1536;
-  float *a = calloc((size_t)(3 * n * n), sizeof *a), *b = a + n * n, *c = b + n * n;
-  double best = 1e9;
-  if (!a) exit(1);
-  for (int64_t i = 0; i < 2 * n * n; i++) a[i] = (float)(i % 251) * 0.01f - 1.25f;
-  omp_set_num_threads(threads);
-  for (int i = 0; i < 12; i++) {
-    double t = now();
-    dnnl_sgemm('N', 'N', n, n, n, 1.0f, a, n, b, n, 0.0f, c, n);
-    t = now() - t;
-    if (i > 0 && t < best) best = t;
-  }
-  free(a);
-  return 2.0 * (double)(n * n * n) / best;
-}
 
 static void forward(const fv_model *m, const fv_input *in, fv_wave **w) {
   int run;

@@ -2,9 +2,8 @@
 #include "kernel/numbers.h"
 
 #include <pthread.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
+#include "kernel/again.h"
 #include "kernel/kernels.h"
 #include "kernel/plain.h"
 
@@ -169,24 +168,6 @@ static void callers_share_the_kernels(void **state) {
   layer_free(&a);
   fv_kernels_free(first);
   fv_kernels_free(k);
-}
-
-/* The whole program again where oneDNN must do without its newer instructions: there, rows do depend on their batch. */
-static void older_processors(void **state) {
-  const char *self = *state;
-  static const char *const isas[] = {"AVX2", "SSE41"};
-  for (size_t i = 0; i < sizeof isas / sizeof *isas && self; i++) {
-    pid_t child = fork();
-    assert_true(child >= 0);
-    if (child == 0) {
-      setenv("DNNL_MAX_CPU_ISA", isas[i], 1);
-      execl("/proc/self/exe", self, "again", (char *)NULL);
-      _exit(127);
-    }
-    int status = -1;
-    assert_int_equal(waitpid(child, &status, 0), child);
-    assert_int_equal(status, 0);
-  }
 }
 
 static void errors_and_empty(void **state) {

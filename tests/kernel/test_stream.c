@@ -3,9 +3,8 @@
 #include "kernel/numbers.h"
 
 #include <math.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
+#include "kernel/again.h"
 #include "kernel/kernels.h"
 #include "kernel/matmul.h"
 
@@ -196,24 +195,6 @@ static void errors(void **state) {
   assert_int_equal(fv_linear_stream(k, INT64_MAX, INT64_MAX, FV_WEIGHT_F16, NULL, NULL, &l, &e), FV_ESHAPE);
   assert_null(l);
   fv_kernels_free(k);
-}
-
-/* The whole program again where oneDNN must do without its newer instructions: other layouts, other sums. */
-static void older_processors(void **state) {
-  const char *self = *state;
-  static const char *const isas[] = {"AVX2", "SSE41"};
-  for (size_t i = 0; i < sizeof isas / sizeof *isas && self; i++) {
-    pid_t child = fork();
-    assert_true(child >= 0);
-    if (child == 0) {
-      setenv("DNNL_MAX_CPU_ISA", isas[i], 1);
-      execl("/proc/self/exe", self, "again", (char *)NULL);
-      _exit(127);
-    }
-    int status = -1;
-    assert_int_equal(waitpid(child, &status, 0), child);
-    assert_int_equal(status, 0);
-  }
 }
 
 int main(int argc, char **argv) {
