@@ -123,6 +123,31 @@ void fv_label_number(char out[FV_LABEL_NUMBER], double v, int digits) {
   fv_number_format(out, (float)v);
 }
 
+/* By hand, so that the decimal point does not depend on the locale. decimals 0 to 7. */
+static void fixed(char out[FV_LABEL_NUMBER], double v, int decimals) {
+  static const char MINUS[] = "\xE2\x88\x92"; /* as wide as a plus, unlike a hyphen */
+  char digits[32];
+  int64_t n = llabs(llrint(v * pow(10, decimals)));
+  int length = snprintf(digits, sizeof digits, "%0*lld", (decimals & 7) + 1, (long long)n);
+  int whole = length - decimals;
+  snprintf(out, FV_LABEL_NUMBER, "%s%.*s%s%s", v < 0 && n > 0 ? MINUS : "", whole, digits, decimals ? "." : "",
+           digits + whole);
+}
+
+int fv_label_decimals(double lo, double hi) {
+  double end = fmax(fabs(lo), fabs(hi)), span = lo < 0 && hi > 0 ? end : hi - lo;
+  if (!(end < 1e5) || end < 1e-4 || !(span > 0)) return -1;
+  double least = end >= 100 ? 0 : end >= 10 ? 1 : 2;
+  return (int)fmin(5, fmax(least, 1 - floor(log10(span))));
+}
+
+void fv_label_value(char out[FV_LABEL_NUMBER], double v, int decimals) {
+  if (v == 0 || decimals < 0 || !(fabs(v) < 1e9))
+    fv_label_number(out, v, 2);
+  else
+    fixed(out, v, decimals);
+}
+
 fv_ticks fv_ticks_choose(double lo, double hi, int most) {
   double power = pow(10, floor(log10((hi - lo) / most)));
   static const double STEPS[] = {1, 2, 5, 10, 20, 50};
@@ -147,11 +172,5 @@ void fv_ticks_label(char out[FV_LABEL_NUMBER], const fv_ticks *t, int i) {
     fv_label_number(out, v, 6);
     return;
   }
-  /* by hand, so that the decimal point does not depend on the locale */
-  char digits[32];
-  int64_t n = llabs(llrint(v * pow(10, t->decimals)));
-  int length = snprintf(digits, sizeof digits, "%0*lld", (t->decimals & 7) + 1, (long long)n);
-  int whole = length - t->decimals;
-  snprintf(out, FV_LABEL_NUMBER, "%s%.*s%s%s", v < 0 && n > 0 ? "-" : "", whole, digits, t->decimals ? "." : "",
-           digits + whole);
+  fixed(out, v, t->decimals);
 }

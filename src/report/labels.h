@@ -27,6 +27,11 @@ double fv_label_columns(void *unused, const char *text);
 /* v rounded to so many significant digits, without trailing zeros: 0.123, 12, 1.5e-7. */
 void fv_label_number(char out[FV_LABEL_NUMBER], double v, int digits);
 
+/* Values that stand side by side in lo..hi have the same decimals: two digits of the larger end, and as many more as
+ * the span needs, at most 5; -1: scientific. Zero is "0", so that "0.00" is a small number. */
+int fv_label_decimals(double lo, double hi);
+void fv_label_value(char out[FV_LABEL_NUMBER], double v, int decimals);
+
 /* Tick positions first, first + step, ... (count of them, at most `most` >= 2) at round numbers in lo..hi. */
 typedef struct fv_ticks {
   double first, step;

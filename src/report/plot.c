@@ -50,7 +50,7 @@ static void draw_cells(fv_canvas *c, const fv_layout *l, const fv_panel *a, cons
   for (int64_t i = 0; a->annotate && i < m->rows * m->cols; i++) {
     char text[FV_LABEL_NUMBER];
     if (isnan(m->values[i])) continue;
-    fv_label_number(text, (double)m->values[i], 3);
+    fv_label_value(text, (double)m->values[i], l->decimals);
     fv_canvas_text(c, a->x + ((double)(i % m->cols) + 0.5) * l->cell_w,
                    a->y + ((double)(i / m->cols) + 0.5) * l->cell_h + FV_CENTRE * l->tick.size, l->tick, 0.5, false,
                    fv_rgb_ink(fv_scale_color(scale, (double)m->values[i])), text);

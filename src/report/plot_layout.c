@@ -86,7 +86,7 @@ static double annotation_width(const fv_layout *l, fv_fonts *fonts) {
     for (int64_t i = 0; l->panels[p].annotate && i < l->panels[p].map->rows * l->panels[p].map->cols; i++) {
       float v = l->panels[p].map->values[i];
       if (isnan(v)) continue;
-      fv_label_number(text, (double)v, 3);
+      fv_label_value(text, (double)v, l->decimals);
       widest = fmax(widest, fv_fonts_width(fonts, l->tick, text));
     }
   return widest;
@@ -274,9 +274,19 @@ static fv_status place(fv_layout *l, const fv_plot_options *o, const fv_scale *s
   return FV_OK;
 }
 
+/* Counts and ranks have no decimals. */
+static int cell_decimals(size_t panels, const fv_heatmap *maps, const fv_scale *scale) {
+  for (size_t p = 0; p < panels; p++)
+    for (int64_t i = 0; i < maps[p].rows * maps[p].cols; i++) {
+      float v = maps[p].values[i];
+      if (isfinite(v) && v != nearbyintf(v)) return fv_label_decimals(scale->vmin, scale->vmax);
+    }
+  return 0;
+}
+
 fv_status fv_layout_make(fv_layout *l, size_t panels, const fv_heatmap *maps, const fv_plot_options *o,
                          const fv_scale *scale, fv_picture format, fv_fonts *fonts, fv_error *err) {
-  *l = (fv_layout){.count = panels};
+  *l = (fv_layout){.count = panels, .decimals = cell_decimals(panels, maps, scale)};
   if (!(l->panels = fv_alloc(panels, sizeof *l->panels)))
     return fv_fail(err, FV_ENOMEM, "no memory for %zu panels", panels);
   for (size_t p = 0; p < panels; p++) l->panels[p].map = &maps[p];

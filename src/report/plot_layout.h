@@ -33,6 +33,7 @@ typedef struct fv_layout {
   size_t across, down; /* of the grid of panels */
   fv_font tick, label, title, head;
   double cell_w, cell_h;
+  int decimals;               /* of the values written into cells, as fv_label_value takes them */
   int64_t row_step, col_step; /* every so many-th tick has a label */
   bool upright;               /* column labels run upwards */
   double depth;               /* of the column labels below the cells */

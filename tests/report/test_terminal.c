@@ -127,6 +127,14 @@ static void check_number(double v, const char *expected) {
   assert_string_equal(out, expected);
 }
 
+static void check_value(double lo, double hi, double v, const char *expected) {
+  char out[FV_LABEL_NUMBER];
+  fv_label_value(out, v, fv_label_decimals(lo, hi));
+  assert_string_equal(out, expected);
+}
+
+#define MINUS "\xE2\x88\x92"
+
 static void check_ticks(double lo, double hi, int most, const char *expected) {
   fv_ticks t = fv_ticks_choose(lo, hi, most);
   char all[400] = "", one[FV_LABEL_NUMBER];
@@ -145,10 +153,21 @@ static void numbers(void **state) {
   check_number(0.9996, "1");
   check_number(1.2345e-7, "1.23e-7");
   check_number(-0.0, "0");
+  check_value(0, 1, 0.9996, "1.00");
+  check_value(0, 1, 1.4e-6, "0.00");
+  check_value(0, 1, -1.4e-6, "0.00");
+  check_value(0, 1, 0, "0");
+  check_value(-0.0077, 0.0077, -0.00516, MINUS "0.0052");
+  check_value(0.9996, 0.9999, 0.99964, "0.99964");
+  check_value(0, 30522, 1200, "1200");
+  check_value(-14.4, 14.4, -11.84, MINUS "11.8");
+  check_value(0, 2e-5, 1.56e-5, "0.000016");
+  check_value(0, 1e9, 123456789, "120000000");
+  check_value(0, 1, INFINITY, "inf");
   check_ticks(0, 1, 6, "0.0 0.2 0.4 0.6 0.8 1.0 ");
-  check_ticks(-3, 3, 4, "-2 0 2 ");
+  check_ticks(-3, 3, 4, MINUS "2 0 2 ");
   check_ticks(0.70001, 0.70099, 5, "0.7002 0.7004 0.7006 0.7008 ");
-  check_ticks(-0.05, 0.05, 6, "-0.04 -0.02 0.00 0.02 0.04 ");
+  check_ticks(-0.05, 0.05, 6, MINUS "0.04 " MINUS "0.02 0.00 0.02 0.04 ");
   check_ticks((double)0.1f, (double)0.3f, 5, "0.10 0.15 0.20 0.25 0.30 ");
   check_ticks(0, 30, 4, "0 10 20 30 ");
   check_ticks(0, 1e-8, 3, "0 5e-9 1e-8 ");

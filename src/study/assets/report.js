@@ -51,7 +51,7 @@ function brief(v, s) {
   const end = Math.max(Math.abs(s.lo), Math.abs(s.hi));
   if (end >= 1e4 || end < 1e-4) return v === 0 ? "0" : v.toExponential(0).replace("+", "").replace(/-/g, MINUS);
   const least = end >= 100 ? 0 : end >= 10 ? 1 : 2, span = s.zero ? end : s.hi - s.lo;
-  const text = v.toFixed(Math.min(5, Math.max(least, 1 - Math.floor(Math.log10(span)))));
+  const text = v.toFixed(s.whole ? 0 : Math.min(5, Math.max(least, 1 - Math.floor(Math.log10(span)))));
   if (v === 0) return "0";
   return (/[1-9]/.test(text) ? text : text.replace("-", "")).replace("-", MINUS);
 }
@@ -99,7 +99,8 @@ function makeScale(metric, lists, low) {
     const c = parseInt(color(v).slice(1), 16), f = x => Math.pow(x / 255, 2.2);
     return 0.2126 * f(c >> 16) + 0.7152 * f(c >> 8 & 255) + 0.0722 * f(c & 255) > 0.18 ? "black" : "white";
   };
-  return {lo, hi, zero: m.zero, color, ink};
+  const whole = lists.every(list => list.every(v => v === null || !Number.isFinite(v) || Number.isInteger(v)));
+  return {lo, hi, zero: m.zero, whole, color, ink};
 }
 
 /* ---- one heat map ---- */
