@@ -163,7 +163,7 @@ static void print_confirmed(const circuit_run *r) {
   if (c->excluded) fprintf(out, " (%lld excluded, the first: %s)", (long long)c->excluded, c->first_excluded);
   fputc('\n', out);
   char random[64];
-  snprintf(random, sizeof random, "without %lld random sets", (long long)c->sets);
+  snprintf(random, sizeof random, "without %lld random set%s", (long long)c->sets, c->sets == 1 ? "" : "s");
   print_share(out, "the model", &c->clean);
   print_share(out, "without the circuit", &c->circuit);
   print_share(out, random, &c->random);
