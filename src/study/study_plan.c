@@ -10,7 +10,7 @@
 #include "study/study_inside.h"
 
 /* Bytes of the database per row of the long table, indices and all; measured on studies of both kinds. */
-enum { CELL_BYTES = 80, SAMPLE_BYTES = 2048, PROBES = 4 };
+enum { CELL_BYTES = 80, SAMPLE_BYTES = 2048, PROBES = 4, TRIES = 256 };
 
 /* ---- addresses ---- */
 
@@ -200,6 +200,28 @@ static fv_status lacks(const fv_study *s, size_t i, bool *yes, fv_error *err) {
   return st;
 }
 
+/* The cost of up to PROBES of the samples still to come, spread over them; where none of these can be used, of any. */
+static fv_status probe_some(const fv_study *s, const fv_model *model, size_t memory, const bool *todo, int64_t left,
+                            fv_study_cost *out, fv_cost *sum, int64_t *probes, fv_error *err) {
+  int64_t every = left > PROBES ? left / PROBES : 1;
+  fv_status st = FV_OK;
+  for (int others = 0; others < 2 && *probes == 0; others++) {
+    int64_t seen = 0, tries = 0;
+    for (size_t i = 0; i < s->pairs.count && !st && *probes < PROBES && tries < TRIES; i++) {
+      fv_error own = {0};
+      fv_cost one;
+      if (!todo[i] || (seen++ % every == 0) == (others == 1)) continue;
+      fv_status fails = probe(s, model, i, memory, &one, &own);
+      tries++;
+      if (fails && !fv_study_excludes(fails)) st = fv_fail(err, fails, "%s", own.text);
+      if (!fails) add_cost(sum, &one, 1), ++*probes;
+      if (fails && !out->reason[0])
+        snprintf(out->reason, sizeof out->reason, "%.60s: %.180s", s->pairs.list[i].sample, own.text);
+    }
+  }
+  return st;
+}
+
 fv_status fv_study_plan(const fv_study *s, const fv_model *model, const fv_study_options *o, fv_study_cost *out,
                         fv_error *err) {
   int64_t mine = 0, stored = 0, probes = 0;
@@ -213,17 +235,9 @@ fv_status fv_study_plan(const fv_study *s, const fv_model *model, const fv_study
     if (todo[i]) st = lacks(s, i, &yes, err);
     if (yes) todo[i] = false, out->lacking++;
   }
-  fv_cost sum = {0}, one;
-  int64_t left = mine - stored - out->lacking, every = left > PROBES ? left / PROBES : 1, seen = 0;
-  for (size_t i = 0; i < s->pairs.count && !st && probes < PROBES; i++) {
-    if (!todo[i] || seen++ % every != 0) continue;
-    fv_error own = {0};
-    fv_status fails = probe(s, model, i, o->memory, &one, &own);
-    if (fails && !fv_study_excludes(fails)) st = fv_fail(err, fails, "%s", own.text);
-    if (!fails) add_cost(&sum, &one, 1), probes++;
-    if (fails && !out->reason[0])
-      snprintf(out->reason, sizeof out->reason, "%.60s: %.180s", s->pairs.list[i].sample, own.text);
-  }
+  fv_cost sum = {0};
+  int64_t left = mine - stored - out->lacking;
+  if (!st) st = probe_some(s, model, o->memory, todo, left, out, &sum, &probes, err);
   free(todo);
   if (st || probes == 0) return st;
   out->cost = (fv_cost){.memory = sum.memory, .weights = sum.weights};

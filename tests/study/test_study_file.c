@@ -304,6 +304,16 @@ static void test_lacking(void **state) {
   assert_int_equal(plan.cost.runs, one.runs);
   assert_string_equal(plan.reason, "");
   fv_study_free(s);
+  /* Where the samples that are looked at first cannot be used, others are. */
+  char many[2048] = "model: a\nsamples:\n";
+  for (int i = 0; i < 8; i++)
+    strcat(many, i == 5 ? "  - {image: " PICTURE ", question: what}\n" : "  - {image: none.png, question: what}\n");
+  strcat(many, "sweeps:\n  - {kind: patch, corrupt: gray}\n");
+  if (load(many, &s)) fail_msg("%s", e.text);
+  assert_int_equal(fv_study_plan(s, model, &o, &plan, &e), FV_OK);
+  assert_int_equal(fv_study_sweep_cost(s, model, s->sweeps, 5, 0, &one, &e), FV_OK);
+  assert_true(plan.cost.runs == 8 * one.runs && strncmp(plan.reason, "0: ", 3) == 0);
+  fv_study_free(s);
   if (load("model: a\nsamples:\n  - {sample: x, image: none.png, question: what}\n" W, &s)) fail_msg("%s", e.text);
   assert_int_equal(fv_study_plan(s, model, &o, &plan, &e), FV_OK);
   assert_true(plan.cost.runs == 0 && strncmp(plan.reason, "x: ", 3) == 0 &&
