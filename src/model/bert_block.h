@@ -68,29 +68,30 @@
 
 #define FV_HF "transformers"
 /* Other tools' names of a BERT stack whose module path is PATH, and those of its cross-attention. */
-#define FV_BERT_ALIASES(STACK, PATH)                                                                                \
-  {PATH "embeddings", STACK, "embed", FV_HF}, {PATH "encoder.layer.{}", STACK, "resid_post", FV_HF},                \
-      {PATH "encoder.layer.{}.attention.self.query", STACK, "attn.q", FV_HF},                                       \
-      {PATH "encoder.layer.{}.attention.self.key", STACK, "attn.k", FV_HF},                                         \
-      {PATH "encoder.layer.{}.attention.self.value", STACK, "attn.v", FV_HF},                                       \
-      {PATH "encoder.layer.{}.attention.self", STACK, "attn.z", FV_HF},                                             \
-      {PATH "encoder.layer.{}.attention.output.dense", STACK, "attn.out", FV_HF},                                   \
-      {PATH "encoder.layer.{}.attention.output", STACK, "resid_mid", FV_HF},                                        \
-      {PATH "encoder.layer.{}.attention", STACK, "resid_mid", FV_HF},                                               \
-      {PATH "encoder.layer.{}.intermediate.dense", STACK, "mlp.pre", FV_HF},                                        \
-      {PATH "encoder.layer.{}.intermediate", STACK, "mlp.post", FV_HF},                                             \
-      {PATH "encoder.layer.{}.output.dense", STACK, "mlp.out", FV_HF},                                              \
-      {PATH "encoder.layer.{}.output", STACK, "resid_post", FV_HF},                                                 \
-      {STACK ".{}.block_input", STACK, "resid_pre", "pyvene"},                                                      \
-      {STACK ".{}.block_output", STACK, "resid_post", "pyvene"},                                                    \
-      {STACK ".{}.attention_input", STACK, "attn.in", "pyvene"},                                                    \
-      {STACK ".{}.attention_output", STACK, "resid_mid", "pyvene"},                                                 \
-      {STACK ".{}.attention_value_output", STACK, "attn.z", "pyvene"},                                              \
-      {STACK ".{}.head_attention_value_output", STACK, "attn.z", "pyvene"},                                         \
-      {STACK ".{}.mlp_input", STACK, "mlp.in", "pyvene"}, {STACK ".{}.mlp_activation", STACK, "mlp.pre", "pyvene"}, \
-      {STACK ".{}.mlp_output", STACK, "resid_post", "pyvene"},                                                      \
-      {STACK ".{}.attention_block", STACK, "attn.z", "NOTICE"}, {                                                   \
-    STACK ".{}.output", STACK, "resid_post", "NOTICE"                                                               \
+#define FV_BERT_ALIASES(STACK, PATH)                                                                                   \
+  {PATH "embeddings", STACK, "embed", FV_HF}, {PATH "encoder.layer.{}", STACK, "resid_post", FV_HF},                   \
+      {PATH "encoder.layer.{}.attention.self.query", STACK, "attn.q", FV_HF},                                          \
+      {PATH "encoder.layer.{}.attention.self.key", STACK, "attn.k", FV_HF},                                            \
+      {PATH "encoder.layer.{}.attention.self.value", STACK, "attn.v", FV_HF},                                          \
+      {PATH "encoder.layer.{}.attention.self", STACK, "attn.z", FV_HF},                                                \
+      {PATH "encoder.layer.{}.attention.output.dense", STACK, "attn.out", FV_HF},                                      \
+      {PATH "encoder.layer.{}.attention.output", STACK, "resid_mid", FV_HF},                                           \
+      {PATH "encoder.layer.{}.attention", STACK, "resid_mid", FV_HF},                                                  \
+      {PATH "encoder.layer.{}.intermediate.dense", STACK, "mlp.pre", FV_HF},                                           \
+      {PATH "encoder.layer.{}.intermediate", STACK, "mlp.post", FV_HF},                                                \
+      {PATH "encoder.layer.{}.output.dense", STACK, "mlp.out", FV_HF},                                                 \
+      {PATH "encoder.layer.{}.output", STACK, "resid_post", FV_HF},                                                    \
+      {STACK ".{}.block_input", STACK, "resid_pre", "pyvene"},                                                         \
+      {STACK ".{}.block_output", STACK, "resid_post", "pyvene"},                                                       \
+      {STACK ".{}.attention_input", STACK, "attn.in", "pyvene"},                                                       \
+      {STACK ".{}.attention_output", STACK, "resid_mid", "pyvene"},                                                    \
+      {STACK ".{}.attention_value_output", STACK, "attn.z", "pyvene"},                                                 \
+      {STACK ".{}.head_attention_value_output", STACK, "attn.z", "pyvene"},                                            \
+      {STACK ".{}.mlp_input", STACK, "mlp.in", "pyvene"}, {STACK ".{}.mlp_activation", STACK, "mlp.pre", "pyvene"},    \
+      {STACK ".{}.mlp_output", STACK, "resid_post", "pyvene"},                                                         \
+      {STACK ".{}.attention_block", STACK, "attn.z", "NOTICE"}, {STACK ".{}.attention", STACK, "resid_mid", "NOTICE"}, \
+      {STACK ".{}.intermediate", STACK, "mlp.post", "NOTICE"}, {                                                       \
+    STACK ".{}.output", STACK, "resid_post", "NOTICE"                                                                  \
   }
 
 #define FV_BERT_CROSS_ALIASES(STACK, PATH)                                                    \
@@ -102,6 +103,7 @@
       {PATH "encoder.layer.{}.crossattention.output.LayerNorm", STACK, "resid_cross", FV_HF}, \
       {PATH "encoder.layer.{}.crossattention.output", STACK, "resid_cross", FV_HF},           \
       {PATH "encoder.layer.{}.crossattention", STACK, "resid_cross", FV_HF},                  \
+      {STACK ".{}.crossattention", STACK, "resid_cross", "NOTICE"},                           \
       {STACK ".{}.crossattention_block", STACK, "cross.z", "NOTICE"}, {                       \
     STACK ".{}.crossattention_layernorm", STACK, "resid_cross", "NOTICE"                      \
   }

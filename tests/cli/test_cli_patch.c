@@ -404,6 +404,12 @@ static void test_pictures(void **state) {
       {2, "fovea patch " PAIR " --image " FIRST " --question what --corrupt-image " FIRST " --corrupt-image " SECOND,
        "is given 2 times for one picture"}};
   expect_refusals(refused, 3);
+  program_result r = expect(0, "fovea patch " PAIR " --image " FIRST
+                               " --question what --corrupt gray --rows last --layers 0"
+                               " --site language_model.*.mlp_block --site language_model.*.attention_block");
+  assert_non_null(strstr(r.err, "language_model.*.mlp_block is language.*.mlp.out (NOTICE)"));
+  assert_non_null(strstr(r.err, "language_model.*.attention_block is language.*.attn.z (NOTICE)"));
+  program_release(&r);
 }
 
 /* Questions of different lengths, filled up. */

@@ -362,6 +362,9 @@ static void test_aliases(void **state) {
       {"text_encoder.1.crossattention_block", "text_encoder.1.cross.z", "NOTICE"},
       {"text_encoder.1.crossattention_layernorm", "text_encoder.1.resid_cross", "NOTICE"},
       {"text_encoder.1.output", "text_encoder.1.resid_post", "NOTICE"},
+      {"text_encoder.1.attention", "text_encoder.1.resid_mid", "NOTICE"},
+      {"text_encoder.1.crossattention", "text_encoder.1.resid_cross", "NOTICE"},
+      {"text_encoder.1.intermediate", "text_encoder.1.mlp.post", "NOTICE"},
   };
   char line[512], said[512];
   for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
