@@ -92,13 +92,14 @@ static fv_status measure(cli_session *s, const char *name, build_fn build, const
 static fv_status run(cli_session *s) {
   fv_machine machine;
   fv_input *in = NULL;
-  const char *image = s->args->image, *question = s->args->question;
+  const char *image = s->args->image, *question = s->args->question, *prompt = s->args->prompt;
   char shipped[sizeof s->path + 16];
   /* The shipped model comes with a picture of its own. */
   snprintf(shipped, sizeof shipped, "%s/example.png", s->path);
-  if (!image && !question && !fv_model_text_optional(s->model)) image = shipped, question = "what color is the star";
+  if (!image && !question && !prompt && !fv_model_text_optional(s->model))
+    image = shipped, question = "what color is the star";
   fv_status st = image == shipped ? FV_OK : session_check_input(s);
-  if (!st) st = session_input(s, image, question, NULL, &in);
+  if (!st) st = session_input(s, image, question, prompt, &in);
   if (!st) st = fv_machine_measure(s->model, 0.5, &machine, &s->err);
   fv_json_out j = {.stream = s->out};
   if (!st && s->args->json) {
@@ -125,8 +126,9 @@ const cli_command command_bench = {.name = "bench",
                                    .details =
                                        "Times one forward pass and one causal trace of --image and --question, after "
                                        "the weights are packed, and says what\n"
-                                       "share of this machine's matrix product rate they reach.",
+                                       "share of this machine's matrix product rate they reach. Without them it is "
+                                       "the shipped model's own picture.",
                                    .takes_model = true,
                                    .default_model = "blip-demo",
-                                   .options = "image question exif pillow json threads",
+                                   .options = "image question prompt exif pillow json threads memory",
                                    .run = run};

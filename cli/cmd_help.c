@@ -2,16 +2,6 @@
 
 #include "cli.h"
 
-static void overview(FILE *out) {
-  fputs("fovea: what a vision-language model's answer hangs on\n\nusage: fovea COMMAND MODEL [options]\n\n", out);
-  for (int i = 0; command_at(i); i++) fprintf(out, "  %-8s %s\n", command_at(i)->name, command_at(i)->summary);
-  fputs(
-      "\nMODEL is a Hugging Face checkpoint folder, or the name of one under $FOVEA_MODELS or of an installed demo "
-      "model.\n"
-      "`fovea help COMMAND` describes a command. `fovea help man` prints the manual page.\n",
-      out);
-}
-
 /* What a command's first argument is, after a blank. */
 static const char *argument(const cli_command *c, char text[32]) {
   snprintf(text, 32, "%s%s", c->takes_model || c->operand ? " " : "",
@@ -19,6 +9,20 @@ static const char *argument(const cli_command *c, char text[32]) {
            : c->operand   ? c->operand
                           : "");
   return text;
+}
+
+static void overview(FILE *out) {
+  fputs("fovea: what a vision-language model's answer hangs on\n\nusage: fovea COMMAND ... [options]\n\n", out);
+  for (int i = 0; command_at(i); i++) {
+    char what[32], left[64];
+    snprintf(left, sizeof left, "%s%s", command_at(i)->name, argument(command_at(i), what));
+    fprintf(out, "  %-13s %s\n", left, command_at(i)->summary);
+  }
+  fputs(
+      "\nMODEL is a Hugging Face checkpoint folder, or the name of one under $FOVEA_MODELS or of an installed demo "
+      "model.\n"
+      "`fovea help COMMAND` describes a command. `fovea help man` prints the manual page.\n",
+      out);
 }
 
 static void one_command(const cli_command *c, FILE *out) {
@@ -55,7 +59,7 @@ static void manual(FILE *out) {
           ".TH FOVEA 1 \"\" \"fovea %s\" \"User Commands\"\n.SH NAME\nfovea \\- what a vision-language model's answer "
           "hangs on\n",
           FV_VERSION);
-  fputs(".SH SYNOPSIS\n.B fovea\nCOMMAND MODEL [options]\n.SH COMMANDS\n", out);
+  fputs(".SH SYNOPSIS\n.B fovea\nCOMMAND ... [options]\n.SH COMMANDS\n", out);
   for (int i = 0; command_at(i); i++) {
     const cli_command *c = command_at(i);
     char what[32];
@@ -72,6 +76,11 @@ static void manual(FILE *out) {
     roff_text(out, fv_op_list(i).help);
   }
   fputs(".SH ENVIRONMENT\n.TP\n.B FOVEA_MODELS\na folder in which MODEL is looked for by its name\n", out);
+  fputs(
+      ".TP\n.B OMP_WAIT_POLICY, GOMP_SPINCOUNT\nhow waiting threads wait; without either, the program starts itself "
+      "anew "
+      "with GOMP_SPINCOUNT=10000\n",
+      out);
   fputs(".SH EXIT STATUS\n0 done, 1 failed, 2 usage.\n", out);
 }
 

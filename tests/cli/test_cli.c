@@ -196,6 +196,15 @@ static void test_manual(void **state) {
   program_release(&r);
 }
 
+/* A model that chooses among texts is timed with several. */
+static void test_bench(void **state) {
+  (void)state;
+  program_result r =
+      expect(0, "fovea bench " FV_TEST_DATA "/clip/zip $I --prompt 'red boat' --prompt photo --memory 1G");
+  assert_non_null(strstr(r.out, "causal trace"));
+  program_release(&r);
+}
+
 /* Standard output that is full or closed is a failure, and nothing else appears. */
 static void test_standard_output(void **state) {
   (void)state;
@@ -395,6 +404,7 @@ int main(void) {
       cmocka_unit_test(test_statuses),
       cmocka_unit_test(test_help),
       cmocka_unit_test(test_manual),
+      cmocka_unit_test(test_bench),
       cmocka_unit_test(test_standard_output),
       cmocka_unit_test(test_outputs_after_failure),
       cmocka_unit_test(test_outputs_are_no_inputs),
