@@ -19,7 +19,7 @@ static int computing_run(const fv_wave *w, int step, int run, int64_t row) {
   for (; run >= 0; run = w->runs[run].parent) {
     const fv_entry *e = slot->entry_of && slot->entry_of[run] >= 0 ? &slot->entries[slot->entry_of[run]] : NULL;
     for (int64_t i = 0; e && i < e->n; i++)
-      if (e->row[i] == row && e->mode[i] == FV_ROW_COMPUTED) return run;
+      if (e->row[i] == row && fv_entry_mode(e, i) == FV_ROW_COMPUTED) return run;
   }
   return -1;
 }

@@ -36,7 +36,7 @@ void fv_resolve(const fv_wave *w, int step, int run, const int32_t *rows, int64_
       else if (e->row[k] > rows[i])
         i++;
       else {
-        if (!out[i]) out[i] = data + e->at[k] * width, left--;
+        if (!out[i]) out[i] = data + fv_entry_at(e, k) * width, left--;
         i++, k++;
       }
     }
@@ -68,7 +68,7 @@ static void gather_rows(fv_pass *p, int step) {
     const fv_run *run = &w->runs[e->run];
     int64_t n = 0;
     for (int64_t k = 0; k < e->n; k++) {
-      if (e->mode[k] != FV_ROW_COMPUTED) continue;
+      if (fv_entry_mode(e, k) != FV_ROW_COMPUTED) continue;
       p->row[at + n] = e->row[k], p->run[at + n] = e->run;
       p->place[at + n] = e->row[k] - (int32_t)fv_input_group(run->input, s->space, e->row[k]).lo;
       if (s->kind == FV_KIND_TOKENS) p->id[at + n] = run->ids[s->space][e->row[k]];
@@ -109,14 +109,15 @@ static void finish_rows(fv_wave *w, int step) {
     const fv_entry *e = &slot->entries[i];
     const fv_run *run = &w->runs[e->run];
     for (int64_t k = 0; k < e->n; k++) {
-      float *x = slot->data + e->at[k] * s->width;
+      float *x = slot->data + fv_entry_at(e, k) * s->width;
+      fv_mode mode = fv_entry_mode(e, k);
       const float *from = NULL;
-      if (e->mode[k] == FV_ROW_COPIED)
+      if (mode == FV_ROW_COPIED)
         from = run->parent >= 0 ? resolve_row(w, step, run->parent, e->row[k])
                                 : resolve_row(w->outer, step, run->outer, e->row[k]);
       if (from) memcpy(x, from, (size_t)s->width * sizeof *x);
-      if (e->mode[k] == FV_ROW_BLANK) memset(x, 0, (size_t)s->width * sizeof *x);
-      for (int c = fv_chain_start(run, step, e->row[k], (fv_mode)e->mode[k]); c < run->nchain; c++) {
+      if (mode == FV_ROW_BLANK) memset(x, 0, (size_t)s->width * sizeof *x);
+      for (int c = fv_chain_start(run, step, e->row[k], mode); c < run->nchain; c++) {
         const fv_edit *edit = run->chain[c];
         if (edit->step != step || edit->part != FV_PART_OUT) continue;
         const float *source = NULL;

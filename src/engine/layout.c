@@ -1,7 +1,6 @@
 /* Layout: every step's rows get a place in one block of memory; places are reused after their last reader, and a step
  * that changes rows one by one writes over rows that nobody reads after it. */
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/bytes.h"
 #include "engine/wave_inside.h"
@@ -49,8 +48,8 @@ static bool same_rows(const fv_slot *a, const fv_slot *b) {
   bool same = a->nentries == b->nentries && a->rows == b->rows;
   for (int64_t i = 0; i < a->nentries && same; i++) {
     const fv_entry *x = &a->entries[i], *y = &b->entries[i];
-    same = x->run == y->run && x->n == y->n && memcmp(x->row, y->row, (size_t)x->n * sizeof *x->row) == 0 &&
-           memcmp(x->at, y->at, (size_t)x->n * sizeof *x->at) == 0;
+    same = x->run == y->run && x->n == y->n;
+    for (int64_t k = 0; k < x->n && same; k++) same = x->row[k] == y->row[k] && fv_entry_at(x, k) == fv_entry_at(y, k);
   }
   return same;
 }

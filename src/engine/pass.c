@@ -56,7 +56,7 @@ static double slot_flops(const fv_wave *w, int step) {
   double flops = 0.0;
   for (int64_t i = 0; i < slot->nentries; i++)
     for (int64_t k = 0; k < slot->entries[i].n; k++)
-      if (slot->entries[i].mode[k] == FV_ROW_COMPUTED)
+      if (fv_entry_mode(&slot->entries[i], k) == FV_ROW_COMPUTED)
         flops += fv_step_flops(p, step, keys_of(w, s, &slot->entries[i], k));
   return flops;
 }

@@ -14,7 +14,7 @@ enum { BLOCK_BYTES = 1 << 20 };
 
 /* Memory of the slice's lists, released all at once. */
 static void *take(fv_wave *w, size_t bytes) {
-  bytes = (bytes + 15) & ~(size_t)15;
+  bytes = (bytes + 7) & ~(size_t)7;
   w->slice_bytes += bytes;
   if (w->slice_limit && w->slice_bytes > w->slice_limit) return NULL;
   if (w->nblocks == 0 || w->block_size - w->block_used < bytes) {
@@ -320,7 +320,6 @@ int fv_chain_start(const fv_run *run, int step, int64_t t, fv_mode mode) {
 
 /* What happens to row t: overwritten rows need nothing below, rows only edited here start as a copy of the parent's. */
 static fv_mode row_mode(const fv_wave *w, const fv_run *run, int step, int64_t t) {
-  if (!fv_wave_edited(w, step)) return FV_ROW_COMPUTED;
   bool computed = reached_without_edits(run, step, t), wanted = w->parts_wanted[step];
   for (int i = computed ? 0 : run->first_own; i < run->nchain && !wanted; i++)
     if (overwrites_row(run->chain[i], step, t)) return FV_ROW_BLANK;
@@ -389,6 +388,23 @@ static bool has_spliced(const fv_wave *w, const fv_step *s, const fv_run *run, c
   return good;
 }
 
+/* What happens to the rows of an entry at a step with edits. Returns those that are computed; NULL: no memory. */
+static const int32_t *find_modes(fv_wave *w, int step, fv_word *parent, fv_entry *e) {
+  const fv_run *run = &w->runs[e->run];
+  int32_t *computed = take(w, (size_t)e->n * sizeof *computed);
+  e->at = take(w, (size_t)e->n * sizeof *e->at), e->mode = take(w, (size_t)e->n);
+  if (!computed || !e->at || !e->mode) return NULL;
+  e->computed = 0;
+  for (int64_t i = 0; i < e->n; i++) {
+    fv_mode mode = row_mode(w, run, step, e->row[i]);
+    e->mode[i] = (uint8_t)mode;
+    if (mode == FV_ROW_COMPUTED) computed[e->computed++] = e->row[i];
+    if (mode == FV_ROW_COPIED && parent) fv_rowset_add(parent, e->row[i]);
+    need_sources(w, run, step, e->row[i], mode);
+  }
+  return computed;
+}
+
 /* Turns need into an entry, and passes on what the run itself does not hold. */
 static fv_status need_step(fv_wave *w, int step, int r, fv_error *err) {
   const fv_step *s = &w->model->plan->steps[step];
@@ -410,21 +426,14 @@ static fv_status need_step(fv_wave *w, int step, int r, fv_error *err) {
     if (!slot->entry_of) return FV_ENOMEM;
     for (int i = 0; i < w->nruns; i++) slot->entry_of[i] = -1;
   }
-  fv_entry e = {.run = r, .n = n};
-  e.row = take(w, (size_t)n * sizeof *e.row), e.at = take(w, (size_t)n * sizeof *e.at), e.mode = take(w, (size_t)n);
-  int32_t *computed = take(w, (size_t)n * sizeof *computed);
-  if (!e.row || !e.at || !e.mode || !computed) return FV_ENOMEM;
-  int64_t i = 0, T = run->T[s->space];
-  FV_ROWSET_EACH(t, need, words) {
-    if (!fv_rowset_has(reach, t)) continue;
-    if (t >= T) return fv_fail(err, FV_EINTERNAL, "row %lld of run %d is needed and does not exist", (long long)t, r);
-    fv_mode mode = row_mode(w, run, step, t);
-    e.row[i] = (int32_t)t, e.mode[i] = (uint8_t)mode;
-    if (mode == FV_ROW_COMPUTED) computed[e.computed++] = (int32_t)t;
-    if (mode == FV_ROW_COPIED && parent) fv_rowset_add(parent, t);
-    if (fv_wave_edited(w, step)) need_sources(w, run, step, t, mode);
-    i++;
-  }
+  fv_entry e = {.run = r, .n = n, .computed = n, .row = take(w, (size_t)n * sizeof *e.row)};
+  if (!e.row) return FV_ENOMEM;
+  n = 0;
+  FV_ROWSET_EACH(t, need, words) if (fv_rowset_has(reach, t)) e.row[n++] = (int32_t)t;
+  if (e.row[n - 1] >= run->T[s->space])
+    return fv_fail(err, FV_EINTERNAL, "row %d of run %d is needed and does not exist", (int)e.row[n - 1], r);
+  const int32_t *computed = e.row;
+  if (fv_wave_edited(w, step) && !(computed = find_modes(w, step, parent, &e))) return FV_ENOMEM;
   if (s->kind == FV_KIND_ATTEND && e.computed > 0 && run->T[w->model->plan->steps[s->in[1]].space] == 0)
     return fv_fail(err, FV_EUSAGE, "run %d has no rows for %s to attend to; is a picture or a question missing?", r,
                    w->model->plan->stacks[s->stack].name);
@@ -443,7 +452,7 @@ static fv_status need_step(fv_wave *w, int step, int r, fv_error *err) {
   }
   slot->entries[slot->nentries++] = e;
   slot->computed += e.computed;
-  slot->rows += n;
+  slot->rows += e.n;
   need_inputs(w, s, r, computed, e.computed);
   return FV_OK;
 }
@@ -459,7 +468,10 @@ static void order_entries(fv_slot *slot) {
   for (int64_t i = 0; i < slot->nentries; i++) {
     fv_entry *e = &slot->entries[i];
     slot->entry_of[e->run] = (int32_t)i;
-    for (int64_t k = 0; k < e->n; k++) e->at[k] = (int32_t)(e->mode[k] == FV_ROW_COMPUTED ? computed++ : other++);
+    e->first = (int32_t)computed;
+    if (!e->mode) computed += e->n;
+    for (int64_t k = 0; k < e->n && e->mode; k++)
+      e->at[k] = (int32_t)(e->mode[k] == FV_ROW_COMPUTED ? computed++ : other++);
   }
 }
 

@@ -35,15 +35,19 @@ typedef struct fv_run {
 
 typedef enum fv_mode { FV_ROW_COMPUTED, FV_ROW_COPIED, FV_ROW_BLANK } fv_mode;
 
-/* The live rows of one run at one step. */
+/* The live rows of one run at one step. A wave has as many of these as steps times runs, so they are kept small. */
 typedef struct fv_entry {
   int run;
-  int64_t n;
-  int32_t *row; /* ascending */
-  int32_t *at;  /* where each row lies in the slot */
-  uint8_t *mode;
-  int64_t computed; /* rows in mode COMPUTED */
+  int32_t first; /* where the rows lie in the slot, one after the other, when there are no modes */
+  int64_t n, computed;
+  int32_t *row;  /* ascending */
+  int32_t *at;   /* where each row lies in the slot; NULL when there are no modes */
+  uint8_t *mode; /* NULL: all rows are computed */
 } fv_entry;
+static inline int64_t fv_entry_at(const fv_entry *e, int64_t k) { return e->at ? e->at[k] : e->first + k; }
+static inline fv_mode fv_entry_mode(const fv_entry *e, int64_t k) {
+  return e->mode ? (fv_mode)e->mode[k] : FV_ROW_COMPUTED;
+}
 
 typedef struct fv_slot {
   int64_t nentries;

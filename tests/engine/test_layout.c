@@ -39,7 +39,7 @@ static void check_shared(random_wave *r, int a, int b, layout_counts *n) {
   for (int64_t i = 0; same && i < x->nentries; i++) {
     const fv_entry *e = &x->entries[i], *f = &y->entries[i];
     same = e->run == f->run && e->n == f->n;
-    for (int64_t k = 0; same && k < e->n; k++) same = e->row[k] == f->row[k] && e->at[k] == f->at[k];
+    for (int64_t k = 0; same && k < e->n; k++) same = e->row[k] == f->row[k] && fv_entry_at(e, k) == fv_entry_at(f, k);
   }
   bool copied = s->kind == FV_KIND_COPY && w->slots[s->in[0]].offset == y->offset;
   if (!same || !row_by_row(s->kind) || fv_wave_edited(w, b) || (!copied && x->last_use != b))

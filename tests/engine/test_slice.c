@@ -227,7 +227,7 @@ static void count_slots(random_wave *r, fv_cost *out) {
     for (int64_t i = 0; i < w->slots[s].nentries; i++) {
       const fv_entry *e = &w->slots[s].entries[i];
       for (int64_t n = 0; n < e->n; n++) {
-        if (e->mode[n] != FV_ROW_COMPUTED) continue;
+        if (fv_entry_mode(e, n) != FV_ROW_COMPUTED) continue;
         out->rows++, out->flops += row_flops(p, s, keys_seen(w, s, e->run, e->row[n]));
       }
     }
