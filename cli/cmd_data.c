@@ -2,6 +2,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli.h"
 
@@ -210,6 +211,9 @@ static fv_status run(cli_session *s) {
   if (ev) st = open_model(s);
   if (!st) st = output_stage(s, "out", a->out, &staged[0]);
   if (!st) st = output_stage(s, "excluded", excluded, &staged[1]);
+  /* Asking a model takes long enough to be killed; the staged names are known to be writable, and come back with the
+   * answers. */
+  for (int i = 0; ev && !st && i < 2; i++) unlink(staged[i]);
   if (!st) st = ev ? evaluate(s, &pairs) : sel ? select_samples(s, &pairs) : build(s, kind, &pairs);
   if (!st) st = fv_pairs_save(staged[0], &pairs, &s->err);
   if (!st) st = fv_pairs_save_excluded(staged[1], &pairs, &s->err);

@@ -1,4 +1,7 @@
 /* fovea data: from a folder to a table, to the model's answers, to a selection. */
+#include <dirent.h>
+#include <signal.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "cli/cli_tests.h"
@@ -156,7 +159,7 @@ static void test_evaluate_goes_on(void **state) {
     if (r.status == 1 && access(in_folder("e.csv.partial"), F_OK) == 0) {
       stopped++;
       assert_non_null(strstr(r.err, "of 400 samples are done; run the same again to go on"));
-      assert_int_equal(access(in_folder("e.csv"), F_OK), -1);
+      assert_int_equal(folder_count(folder), 5); /* and the partial answers */
       if (stopped == 1)
         says(1, "fovea data evaluate $M --samples t.csv --out e.csv --generate 9",
              "e.csv.partial: holds what an interrup");
@@ -173,6 +176,34 @@ static void test_evaluate_goes_on(void **state) {
   assert_true(stopped >= 2);
   says(2, "fovea data evaluate $M --samples t.csv --out e.csv --excluded e.csv.partial", "two outputs cannot share");
   free(whole);
+}
+
+/* Killed, it leaves its answers and nothing else: no unfinished table. */
+static void test_evaluate_killed(void **state) {
+  (void)state;
+  enum { SAMPLES = 2000 };
+  char *text = malloc(SAMPLES * 64), *at = text + sprintf(text, "image,question\n");
+  for (int i = 0; i < SAMPLES; i++) at += sprintf(at, "a.png,what color is the shirt %d?\n", i);
+  copy_picture("a.png");
+  write_file("t.csv", text, (size_t)(at - text));
+  free(text);
+  pid_t pid = fork();
+  if (pid == 0) {
+    if (chdir(folder) != 0 || !freopen("/dev/null", "w", stdout)) _exit(126);
+    execl(FV_BINARY_DIR "/fovea", "fovea", "data", "evaluate", MODEL, "--samples", "t.csv", "--out", "e.csv",
+          "--generate", "8", (char *)NULL);
+    _exit(127);
+  }
+  for (int i = 0; i < 3000 && access(in_folder("e.csv.partial-wal"), F_OK) != 0; i++) usleep(10000);
+  kill(pid, SIGKILL);
+  int status;
+  assert_int_equal(waitpid(pid, &status, 0), pid);
+  assert_true(WIFSIGNALED(status));
+  DIR *dir = opendir(folder);
+  assert_non_null(dir);
+  for (struct dirent *entry; (entry = readdir(dir));)
+    if (strstr(entry->d_name, ".part-")) fail_msg("left behind: %s", entry->d_name);
+  closedir(dir);
 }
 
 static void test_refused(void **state) {
@@ -213,6 +244,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(test_pipeline, folder_setup, folder_teardown),
       cmocka_unit_test_setup_teardown(test_evaluate, folder_setup, folder_teardown),
       cmocka_unit_test_setup_teardown(test_evaluate_goes_on, folder_setup, folder_teardown),
+      cmocka_unit_test_setup_teardown(test_evaluate_killed, folder_setup, folder_teardown),
       cmocka_unit_test_setup_teardown(test_refused, folder_setup, folder_teardown),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
