@@ -5,22 +5,22 @@ PREFIX ?= /usr/local
 FUZZ_SECONDS ?= 60
 
 all: configure  ## build the library, the program and the tests
-	cmake --build $(BUILD)
+	cmake --build "$(BUILD)"
 
 deps:  ## install the Debian packages that are missing (DEPS=no skips this step everywhere)
 	@if [ "$(DEPS)" != no ]; then scripts/install-deps build test; fi
 
 configure: deps
-	@cmake -S . -B $(BUILD) -G Ninja --log-level=WARNING -DCMAKE_INSTALL_PREFIX=$(PREFIX) $(CMAKE_FLAGS)
+	@cmake -S . -B "$(BUILD)" -G Ninja --log-level=WARNING -DCMAKE_INSTALL_PREFIX="$(PREFIX)" $(CMAKE_FLAGS)
 
 test: all  ## build and run all tests; the last line counts them
-	@scripts/run-tests $(BUILD)
+	@scripts/run-tests "$(BUILD)"
 
 demo: all  ## trace the shipped demo model and write out/demo/
-	@scripts/demo $(BUILD)
+	@scripts/demo "$(BUILD)"
 
 install: all  ## install below PREFIX (default /usr/local)
-	cmake --install $(BUILD) --prefix $(PREFIX)
+	cmake --install "$(BUILD)" --prefix "$(PREFIX)"
 
 sanitize: deps  ## run all tests under the address and undefined-behaviour sanitizers
 	@scripts/run-sanitized build-sanitize $(CMAKE_FLAGS)
@@ -30,7 +30,7 @@ fuzz:  ## fuzz every target with libFuzzer for FUZZ_SECONDS (default 60) each
 	@scripts/run-fuzzers build-fuzz $(FUZZ_SECONDS)
 
 bench: all  ## run the benchmark programs
-	@scripts/run-bench $(BUILD)
+	@scripts/run-bench "$(BUILD)"
 
 SOURCES = find src cli include tests fuzz examples bench -name '*.[ch]' 2>/dev/null
 
@@ -44,7 +44,7 @@ check-rooms:  ## fail when an include, a file name or a file size breaks the arc
 	@scripts/check-rooms
 
 clean:  ## delete everything that was built
-	rm -rf $(BUILD) build-sanitize build-fuzz build-release out
+	rm -rf "$(BUILD)" build-sanitize build-fuzz build-release out
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
