@@ -258,35 +258,62 @@ static fv_status policy_hash(const char *text, size_t n, char **out, fv_error *e
   return *out ? FV_OK : fv_fail(err, FV_ENOMEM, "no memory");
 }
 
-static fv_status write_page(const fv_report *r, FILE *f, fv_error *err) {
-  char *style = NULL, *script = NULL;
-  fv_status st = policy_hash(fv_asset_report_css, fv_asset_report_css_size, &style, err);
-  if (!st) st = policy_hash(fv_asset_report_js, fv_asset_report_js_size, &script, err);
-  if (!st) {
-    fprintf(f,
-            "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-            "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'sha256-%s'; "
-            "script-src 'sha256-%s'; img-src data:; base-uri 'none'; form-action 'none'\">\n"
-            "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
-            "<meta name=\"color-scheme\" content=\"light dark\">\n<meta name=\"generator\" content=\"fovea " FV_VERSION
-            "\">\n<title>",
-            style, script);
-    html_text(f, r->title ? r->title : "fovea");
-    fputs("</title>\n<style>", f);
-    fwrite(fv_asset_report_css, 1, fv_asset_report_css_size, f);
-    fputs(
-        "</style>\n</head>\n<body>\n<main id=\"page\">\n<noscript>This page draws its figures with the script inside "
-        "it; the same numbers are in the database, and <code>fovea export</code> writes them as a table.</noscript>\n"
-        "</main>\n<script type=\"application/json\" id=\"data\">",
-        f);
-    st = write_data(r, f, err);
-    fputs("</script>\n<script>", f);
-    fwrite(fv_asset_report_js, 1, fv_asset_report_js_size, f);
-    fputs("</script>\n</body>\n</html>\n", f);
+/* In the order in which they run: a script uses what stands before it. */
+static const struct {
+  const char *text;
+  const size_t *size;
+} SCRIPTS[] = {{fv_asset_report_draw_js, &fv_asset_report_draw_js_size},
+               {fv_asset_report_maps_js, &fv_asset_report_maps_js_size},
+               {fv_asset_report_heads_js, &fv_asset_report_heads_js_size},
+               {fv_asset_report_js, &fv_asset_report_js_size}};
+enum { SCRIPT_COUNT = sizeof SCRIPTS / sizeof *SCRIPTS };
+
+/* Nothing may be loaded, and only the style and the scripts of this page may act. */
+static fv_status write_policy(FILE *f, fv_error *err) {
+  char *hash;
+  fv_status st = policy_hash(fv_asset_report_css, fv_asset_report_css_size, &hash, err);
+  if (st) return st;
+  fprintf(
+      f, "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'sha256-%s'; script-src",
+      hash);
+  free(hash);
+  for (int i = 0; i < SCRIPT_COUNT; i++) {
+    st = policy_hash(SCRIPTS[i].text, *SCRIPTS[i].size, &hash, err);
+    if (st) return st;
+    fprintf(f, " 'sha256-%s'", hash);
+    free(hash);
   }
-  free(style);
-  free(script);
-  return st;
+  fputs("; img-src data:; base-uri 'none'; form-action 'none'\">\n", f);
+  return FV_OK;
+}
+
+static fv_status write_page(const fv_report *r, FILE *f, fv_error *err) {
+  fputs("<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n", f);
+  fv_status st = write_policy(f, err);
+  if (st) return st;
+  fputs(
+      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
+      "<meta name=\"color-scheme\" content=\"light dark\">\n<meta name=\"generator\" content=\"fovea " FV_VERSION
+      "\">\n<title>",
+      f);
+  html_text(f, r->title ? r->title : "fovea");
+  fputs("</title>\n<style>", f);
+  fwrite(fv_asset_report_css, 1, fv_asset_report_css_size, f);
+  fputs(
+      "</style>\n</head>\n<body>\n<main id=\"page\">\n<noscript>This page draws its figures with the scripts inside "
+      "it; the same numbers are in the database, and <code>fovea export</code> writes them as a table.</noscript>\n"
+      "</main>\n<script type=\"application/json\" id=\"data\">",
+      f);
+  st = write_data(r, f, err);
+  if (st) return st;
+  fputs("</script>\n", f);
+  for (int i = 0; i < SCRIPT_COUNT; i++) {
+    fputs("<script>", f);
+    fwrite(SCRIPTS[i].text, 1, *SCRIPTS[i].size, f);
+    fputs("</script>\n", f);
+  }
+  fputs("</body>\n</html>\n", f);
+  return FV_OK;
 }
 
 fv_status fv_report_page(fv_report *r, const char *path, fv_error *err) {
