@@ -6,6 +6,7 @@
  * spinning costs neither. The library reads its environment when it is loaded, so the program starts over, once, with
  * the wish in place. What the user has set counts.
  */
+#include <limits.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -13,6 +14,11 @@
 
 void threads_wait_briefly(char **argv) {
   if (getenv("OMP_WAIT_POLICY") || getenv("GOMP_SPINCOUNT")) return;
-  if (setenv("GOMP_SPINCOUNT", "10000", 0) == 0) execv("/proc/self/exe", argv);
-  /* Without /proc it is only slower on a busy machine. */
+  /* By the file's own path: as /proc/self/exe it would be called "exe" wherever processes are listed. */
+  char path[PATH_MAX];
+  ssize_t n = readlink("/proc/self/exe", path, sizeof path);
+  if (n <= 0 || n == sizeof path) return;
+  path[n] = '\0';
+  if (setenv("GOMP_SPINCOUNT", "10000", 0) == 0) execv(path, argv);
+  /* Where that fails it is only slower on a busy machine. */
 }
