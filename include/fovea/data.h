@@ -113,7 +113,7 @@ typedef struct fv_select_options {
   const char *rule; /* fer, mit-states, svo, cifar10 */
   int64_t count;    /* samples per group and half; 0: the rule's */
   int64_t seed;     /* pandas' random_state; the published selections used 1 */
-  bool svo_dup;     /* take the positive pictures of SVO-Probes twice instead of the negative ones (N-18) */
+  bool svo_dup; /* take the positive pictures of SVO-Probes twice instead of the negative ones, as the original did */
 } fv_select_options;
 
 /* Keeps samples whose generated answer is correct, as many per group and half (correct answer first or second;
