@@ -200,9 +200,9 @@ const cli_command command_attend = {
         "language model,\n"
         "else all; `answer` is the first row of --correct in the question. --samples averages; texts of different "
         "lengths have no\n"
-        "common matrix and are excluded. A patch is drawn as one square; --upsample cubic draws a smooth surface "
-        "through their\n"
-        "middles, which looks sharper than what was measured.",
+        "common matrix and are excluded. A patch is drawn as one square; --upsample cubic draws a spline through "
+        "the values,\n"
+        "corners on corners, which looks sharper than what was measured.",
     .takes_model = true,
     .options =
         "image question prompt site layers heads rows correct keys samples group limit minus csv npz plot json "

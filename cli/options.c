@@ -100,7 +100,7 @@ static const option options[] = {
     {"limit", INTEGER, AT(limit), "N", "only the first N samples", 1, NULL},
     {"only-correct", FLAG, AT(only_correct), NULL, "exclude samples that the model answers otherwise than the table", 0,
      NULL},
-    {"avg-divisor", INTEGER, AT(avg_divisor), "N", "divide sums by N instead of the number of samples added", 1, NULL},
+    {"avg-divisor", INTEGER, AT(avg_divisor), "N", "divide sums over samples by N instead of their number", 1, NULL},
     {"corrupt-image", LIST, AT(corrupt_images), "FILE",
      "the corrupted input has this picture; of several pictures given once for each, in order", 0, NULL},
     {"corrupt-question", TEXT, AT(corrupt_question), "TEXT",

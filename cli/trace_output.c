@@ -11,21 +11,28 @@ static const char *corruption(const trace_run *r, size_t i) {
   return r->options->ncorrupt ? r->options->corrupt[i] : r->choice.corrupt;
 }
 
-/* Sums over samples may be divided by another number, as the original averages were. */
-static double rescaled(const trace_run *r, int64_t count, double value) {
-  int64_t divisor = r->s->args->avg_divisor;
-  return divisor ? value * (double)count / (double)divisor : value;
-}
-
-static double average(const trace_run *r, const fv_trace_map *m, double value) {
-  return rescaled(r, m->samples, value);
+/* Divides the sums over the questions by another number, as the published averages were. A map over all draws holds
+ * every question once for each of them. */
+static void divide(fv_trace_result *t, int64_t divisor) {
+  for (size_t i = 0; i < t->nmaps; i++) {
+    fv_trace_map *m = &t->maps[i];
+    int64_t draws = 0;
+    for (size_t k = 0; k < t->nmaps && m->draw < 0; k++) {
+      const fv_trace_map *o = &t->maps[k];
+      draws += o->draw >= 0 && o->corrupt == m->corrupt && o->restore == m->restore && o->rows == m->rows;
+    }
+    double one = 1.0 / (double)(divisor * (draws > 1 ? draws : 1)), all = one * (double)m->samples;
+    for (int64_t c = 0; c < m->rows * m->cols; c++)
+      m->prob[c] *= all, m->normalised[c] *= one * (double)(m->samples - m->flat);
+    m->low *= all, m->high *= all;
+  }
 }
 
 static double cell(const trace_run *r, const fv_trace_map *m, int64_t i) {
   const char *what = r->s->args->value;
-  if (strcmp(what, "normalised") == 0) return rescaled(r, m->samples - m->flat, m->normalised[i]);
-  if (strcmp(what, "difference") == 0) return average(r, m, m->prob[i]) - average(r, m, m->low);
-  return average(r, m, m->prob[i]);
+  if (strcmp(what, "normalised") == 0) return m->normalised[i];
+  if (strcmp(what, "difference") == 0) return m->prob[i] - m->low;
+  return m->prob[i];
 }
 
 /* Maps that pictures show: averages over draws, or single draws; with several row counts the most frequent one. */
@@ -143,16 +150,14 @@ static fv_status npz_site(const trace_run *r, fv_npz *z, const fv_trace_map *m, 
   int64_t shape[2] = {m->rows, m->cols};
   const char *text = fv_model_question_stack(r->s->model);
   bool question = text && t->nids == m->rows && strcmp(m->stack, text) == 0;
-  double *scores = calloc((size_t)(m->rows * m->cols) + 1, sizeof *scores);
   int64_t *ids = calloc((size_t)m->rows + 1, sizeof *ids);
-  if (!scores || !ids) return free(scores), free(ids), fv_fail(err, FV_ENOMEM, "no memory");
-  for (int64_t i = 0; i < m->rows * m->cols; i++) scores[i] = average(r, m, m->prob[i]);
+  if (!ids) return fv_fail(err, FV_ENOMEM, "no memory");
   for (int64_t i = 0; i < m->rows; i++) ids[i] = question ? t->ids[i] : -1;
   const cli_rome rome = {.rank = 2,
                          .shape = shape,
-                         .scores = scores,
-                         .low = average(r, m, m->low),
-                         .high = average(r, m, m->high),
+                         .scores = m->prob,
+                         .low = m->low,
+                         .high = m->high,
                          .ids = ids,
                          .tokens = m->labels,
                          .answer = t->answer,
@@ -164,7 +169,7 @@ static fv_status npz_site(const trace_run *r, fv_npz *z, const fv_trace_map *m, 
                               {"layers", FV_NPY_I64, 1, shape + 1, m->layers}};
   fv_status st = npz_rome(r->s, z, prefix, &rome);
   if (!st) st = npz_arrays(r->s, z, prefix, arrays, sizeof arrays / sizeof *arrays);
-  free(scores), free(ids);
+  free(ids);
   return st;
 }
 
@@ -242,8 +247,7 @@ static float scale_floor(const trace_run *r) {
   if (!isnan(r->s->args->vmin)) return (float)r->s->args->vmin;
   if (strcmp(r->s->args->value, "raw") != 0) return 0.0f;
   for (size_t i = 0; i < r->result.nmaps; i++)
-    if (shown(r, &r->result.maps[i]) && average(r, &r->result.maps[i], r->result.maps[i].low) < (double)low)
-      low = (float)average(r, &r->result.maps[i], r->result.maps[i].low);
+    if (shown(r, &r->result.maps[i])) low = fminf(low, (float)r->result.maps[i].low);
   return low;
 }
 
@@ -266,6 +270,7 @@ static fv_status draw(const trace_run *r) {
 
 fv_status trace_output(trace_run *r) {
   const cli_args *a = r->s->args;
+  if (a->avg_divisor) divide(&r->result, a->avg_divisor);
   fv_status st = r->npz ? write_npz(r) : FV_OK;
   if (!st) st = draw(r);
   if (st) return st;

@@ -338,6 +338,34 @@ static void test_row_names(void **state) {
 }
 
 /* A COCO-QA style table; bad rows are excluded by name, and flat draws from the normalised average only. */
+/* Sums over three questions, divided by ten: of single draws, and of the mean of two. */
+static void test_divisor(const program_options *o) {
+  static const char line[] =
+      "fovea trace $M --samples table.csv --images . --words 5 --json --draws 2 --show never "
+      "--restore text_encoder.*.resid_post";
+  char divided[256];
+  json_t *j[2], *map;
+  size_t i;
+  snprintf(divided, sizeof divided, "%s --avg-divisor 10", line);
+  for (int k = 0; k < 2; k++) {
+    program_result r = expect_with(o, 0, k ? divided : line);
+    json_error_t detail;
+    assert_non_null(j[k] = json_loadb(r.out, r.nout, 0, &detail));
+    program_release(&r);
+  }
+  assert_int_equal(json_array_size(json_object_get(j[0], "maps")), 3);
+  json_array_foreach(json_object_get(j[0], "maps"), i, map) {
+    json_t *other = json_array_get(json_object_get(j[1], "maps"), i);
+    static const char *const keys[] = {"clean_prob", "corrupt_prob"};
+    for (int k = 0; k < 2; k++)
+      near(json_number_value(json_object_get(other, keys[k])), 0.3 * json_number_value(json_object_get(map, keys[k])),
+           keys[k]);
+    near(cell_of(other, "prob", 3, 1), 0.3 * cell_of(map, "prob", 3, 1), "prob");
+    near(cell_of(other, "normalised", 3, 1), 0.3 * cell_of(map, "normalised", 3, 1), "normalised");
+  }
+  json_decref(j[0]), json_decref(j[1]);
+}
+
 static void test_samples(void **state) {
   (void)state;
   char *folder = folder_make(), path[256];
@@ -397,6 +425,7 @@ static void test_samples(void **state) {
   sheet_free(&t);
   json_decref(j);
   program_release(&r);
+  test_divisor(&o);
   r = expect_with(&o, 0, "fovea trace $M --samples table.csv --images . --words 5 --limit 2 --only-correct --draws 1");
   assert_non_null(strstr(r.err, "excluded: ")); /* the model says something else than "red" */
   program_release(&r);
