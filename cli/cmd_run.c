@@ -60,7 +60,9 @@ static const char *bytes_text(double bytes, char out[32]) {
 /* Of a study that makes its samples from a data set; `fovea data` lists them. */
 static void print_left_out(const run_job *j, int width) {
   long long n = (long long)fv_study_left_out(j->study);
-  if (n) fprintf(j->s->out, "%-*s%lld entries of the data set; `fovea data` lists them\n", width, "left out", n);
+  if (n)
+    fprintf(j->s->out, "%-*s%lld entr%s of the data set; `fovea data` lists what\n", width, "left out", n,
+            n == 1 ? "y" : "ies");
 }
 
 static fv_status dry_run(run_job *j) {
