@@ -233,7 +233,9 @@ const cli_command command_data = {
         "(--out), and every picture or row that is left out is listed with the reason. Random choices depend on "
         "--seed\n"
         "(default 0) and the sample alone.\n"
-        "`fovea data evaluate MODEL --samples TABLE` adds the model's answer to every sample (column generated).\n"
+        "`fovea data evaluate MODEL --samples TABLE` adds the model's answer to every sample (column generated), and "
+        "goes on\n"
+        "where it was stopped when the same is run again.\n"
         "`fovea data select --rule RULE --samples TABLE` keeps samples that were answered correctly, equally many per\n"
         "group; --seed is pandas' random_state there (default 1).",
     .operand = "KIND",
