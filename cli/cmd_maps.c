@@ -46,7 +46,7 @@ static void print_text(const maps_run *r) {
     describe(m, "all", text, sizeof text);
     fprintf(out, "  %s, %lld rows: ", text, (long long)m->rows);
     if (best < 0)
-      fputs("no number\n", out);
+      fputs("no number; logit_diff and effect need an incorrect answer\n", out);
     else
       fprintf(out, "largest %.4f at layer %lld, row %lld (%s)\n", m->values[best], (long long)(best % m->layers),
               (long long)(best / m->layers), m->labels[best / m->layers]);

@@ -25,7 +25,8 @@ typedef struct fv_mean_map {
   int64_t order; /* 1: the correct answer comes first, 0: second, -1: either, or not known */
   int64_t samples, rows, layers;
   double *values; /* [rows, layers]; NaN: no number */
-  char **labels;  /* [rows] the piece; where pieces differ, <correct>, <incorrect> or <other> */
+  char **labels;  /* [rows] the piece; where pieces differ, <correct>, <incorrect> or <other>; of a picture's rows cls
+                     and image[r,c] */
 } fv_mean_map;
 
 typedef struct fv_maps {

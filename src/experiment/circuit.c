@@ -130,7 +130,10 @@ static fv_status find(fv_circuit *c, double *x, size_t cells, double *kept, cons
     if (c->list[i].samples) c->excluded += c->list[i].excluded;
     st = test_head(&c->list[i], kept, o, permutations, &c->exact, err);
   }
-  if (!st && c->measured == 0) st = fv_fail(err, FV_ENOTFOUND, "no head has a value in any sample");
+  if (!st && c->measured == 0)
+    st = fv_fail(
+        err, FV_ENOTFOUND,
+        "no head has a value in any sample; logit_diff and effect need an incorrect answer, prob and p_diff do not");
   if (!st) st = correct(c, err);
   if (st) return st;
   judge(c, o);

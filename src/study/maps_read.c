@@ -124,6 +124,19 @@ static const char pieces[] =
     " AND t.stack = ?2 WHERE k.id IN (SELECT sample_id FROM bases WHERE sweep_id = ?1) AND ?3 IS NOT NULL"
     " GROUP BY 1, 2, 3, 4";
 
+/* A row without a piece: its place in a picture, whose rows make a square, perhaps with a class row before it; else its
+ * number. Several pictures make no square. */
+static char *place_of(const char *stack, int64_t rows, int64_t row) {
+  bool picture = strcmp(stack, "vision") == 0 || strcmp(stack, "projector") == 0;
+  for (int64_t first = 1; picture && first >= 0; first--) {
+    int64_t side = (int64_t)floor(sqrt((double)(rows - first)) + 0.5);
+    if (side < 2 || side * side != rows - first) continue;
+    if (row < first) return fv_strdup("cls");
+    return fv_format("image[%" PRId64 ",%" PRId64 "]", (row - first) / side, (row - first) % side);
+  }
+  return fv_format("%" PRId64, row);
+}
+
 static fv_status read_labels(reader *r, fv_error *err) {
   sqlite3_stmt *s = NULL;
   bool more = false;
@@ -142,10 +155,12 @@ static fv_status read_labels(reader *r, fv_error *err) {
     if (!least || !m->labels[row]) st = fv_fail(err, FV_ENOMEM, "no memory");
   }
   sqlite3_finalize(s);
-  for (size_t i = 0; i < r->out->count && !st; i++) /* stacks without a text */
-    for (int64_t t = 0; t < r->out->list[i].rows && !st; t++)
-      if (!r->out->list[i].labels[t] && !(r->out->list[i].labels[t] = fv_format("%" PRId64, t)))
+  for (size_t i = 0; i < r->out->count && !st; i++) { /* stacks without a text */
+    fv_mean_map *m = &r->out->list[i];
+    for (int64_t t = 0; t < m->rows && !st; t++)
+      if (!m->labels[t] && !(m->labels[t] = place_of(r->out->stack, m->rows, t)))
         st = fv_fail(err, FV_ENOMEM, "no memory");
+  }
   return st;
 }
 

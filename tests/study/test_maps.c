@@ -173,7 +173,50 @@ static void test_errors(void **state) {
   unlink(DB);
 }
 
+/* Rows of a picture are called by their places. */
+static void test_places(void **state) {
+  (void)state;
+  static const struct {
+    const char *stack;
+    int rows;
+    const char *labels[3]; /* of the rows 0, 1 and the last */
+  } cases[] = {{"vision", 10, {"cls", "image[0,0]", "image[2,2]"}},
+               {"projector", 9, {"image[0,0]", "image[0,1]", "image[2,2]"}},
+               {"vision", 20, {"0", "1", "19"}}, /* of two pictures */
+               {"text_decoder", 9, {"0", "1", "8"}}};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    fv_store *store;
+    fv_table *t;
+    fv_maps m = {0};
+    fv_store_result result;
+    fv_store_sample s;
+    fv_row r;
+    unlink(DB);
+    OK(fv_store_open(DB, FV_STORE_CREATE, &store, ERR));
+    OK(fv_store_sweep_add(store, &(fv_store_sweep){0, "states", "patch", "{}"}, &result.sweep, ERR));
+    OK(fv_table_new(&t, ERR));
+    fv_sink sink = fv_table_sink(t);
+    for (int k = 0; k < cases[i].rows; k++) {
+      fv_row_defaults(&r);
+      r.stack = cases[i].stack, r.site = "resid_post", r.layer = 0, r.row = k, r.op = "replace", r.prob = 0.5f;
+      OK(sink.row(sink.user, &r, ERR));
+    }
+    fv_store_sample_defaults(&s);
+    s.id = 1, s.name = "one", s.status = "done", result.table = t;
+    OK(fv_store_put(store, &s, &result, 1, ERR));
+    OK(fv_maps_read(store, &(fv_maps_query){.metric = FV_HEADS_PROB}, &m, ERR));
+    assert_int_equal(m.list[0].rows, cases[i].rows);
+    const int at[] = {0, 1, cases[i].rows - 1};
+    for (int k = 0; k < 3; k++) assert_string_equal(m.list[0].labels[at[k]], cases[i].labels[k]);
+    fv_maps_release(&m);
+    fv_table_free(t);
+    fv_store_close(store);
+  }
+  unlink(DB);
+}
+
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_means), cmocka_unit_test(test_errors)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_means), cmocka_unit_test(test_errors),
+                                     cmocka_unit_test(test_places)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
