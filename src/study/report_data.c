@@ -92,7 +92,7 @@ fv_status fv_report_add_sample(fv_report *r, const fv_report_sample *sample, fv_
   if (!st) st = group_index(r, s.group, &s.group_index, err);
   if (!st) st = keep_pictures(r, sample, &s.pictures, err);
   if (st) return st;
-  s.clean_prob = s.corrupt_prob = s.clean_logit_diff = s.corrupt_logit_diff = NAN;
+  s.prob = s.logit_diff = (fv_report_base){0};
   if (!fv_grow(&r->samples, &r->samples_capacity, r->nsamples + 1, sizeof s))
     return free(s.pictures), fv_fail(err, FV_ENOMEM, "no memory for %zu samples", r->nsamples + 1);
   r->samples[r->nsamples++] = s;
@@ -139,6 +139,13 @@ static fv_report_sample *find_sample(fv_report *r, const char *name) {
   return NULL;
 }
 
+static void add_base(fv_report_base *b, size_t sweep, const char *corrupt, float clean, float corrupted) {
+  if (isnan(clean) || isnan(corrupted)) return;
+  if (b->n == 0) b->sweep = sweep, b->corrupt = corrupt;
+  if (b->sweep != sweep || !same_name(b->corrupt, corrupt)) return;
+  b->clean += (double)clean, b->corrupted += (double)corrupted, b->n++;
+}
+
 static fv_status add_sample_rows(void *user, const char *name, const fv_row *rows, size_t count, fv_error *err) {
   fv_report_feeder *f = user;
   fv_report *r = f->report;
@@ -152,14 +159,14 @@ static fv_status add_sample_rows(void *user, const char *name, const fv_row *row
   for (size_t i = 0; i < count && !st; i++) {
     fv_row row = rows[i];
     if (i == 0 || row.stack != rows[i - 1].stack) at.rows = fv_by_sample_rows(rows, count, i);
-    if (isnan(s->clean_prob)) s->clean_prob = row.clean_prob, s->corrupt_prob = row.corrupt_prob;
-    if (isnan(s->clean_logit_diff))
-      s->clean_logit_diff = row.clean_logit_diff, s->corrupt_logit_diff = row.corrupt_logit_diff;
     at.answer_row = s->answer_row >= 0 && row.row == s->answer_row && reads_question(r, row.stack);
     at.corrupt = corruption_name(r, row.corrupt);
     at.row = &row;
     st = KEEP_TEXTS(r, err, &at.corrupt, &row.stack, &row.site, &row.piece, &row.op);
-    if (!st) st = fv_report_maps_add(&r->maps, &at, s->keep ? &s->kept : NULL, err);
+    if (st) return st;
+    add_base(&s->prob, f->sweep, at.corrupt, row.clean_prob, row.corrupt_prob);
+    add_base(&s->logit_diff, f->sweep, at.corrupt, row.clean_logit_diff, row.corrupt_logit_diff);
+    st = fv_report_maps_add(&r->maps, &at, s->keep ? &s->kept : NULL, err);
   }
   return st;
 }

@@ -31,6 +31,14 @@ typedef struct fv_report_picture {
   const char *image, *corrupt_image, *image_sha256, *corrupt_image_sha256;
 } fv_report_picture;
 
+/* The runs without a patch: sums over the runs of the first sweep and corruption that have the number. */
+typedef struct fv_report_base {
+  size_t sweep;
+  const char *corrupt;
+  double clean, corrupted;
+  int64_t n;
+} fv_report_base;
+
 /* NULL, negative and NaN are empty. */
 typedef struct fv_report_sample {
   const char *name, *status, *reason, *group, *label;
@@ -42,7 +50,7 @@ typedef struct fv_report_sample {
   /* filled while rows are fed */
   bool keep;
   int64_t group_index;
-  float clean_prob, corrupt_prob, clean_logit_diff, corrupt_logit_diff; /* of its first run */
+  fv_report_base prob, logit_diff;
   fv_report_kept kept;
 } fv_report_sample;
 

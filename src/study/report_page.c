@@ -75,8 +75,11 @@ static void optional_text(fv_json_out *j, const char *key, const char *value) {
   if (value && *value) fv_json_out_text(j, key, value);
 }
 
-static void optional_num(fv_json_out *j, const char *key, float value) {
-  if (!isnan(value)) fv_json_out_num(j, key, value);
+/* Means over draws. */
+static void write_base(fv_json_out *j, const fv_report_base *b, const char *clean, const char *corrupted) {
+  if (b->n == 0) return;
+  fv_json_out_num(j, clean, b->clean / (double)b->n);
+  fv_json_out_num(j, corrupted, b->corrupted / (double)b->n);
 }
 
 static fv_status write_pictures(const fv_report *r, const fv_report_sample *s, bool show, pictures *p, fv_json_out *j,
@@ -116,10 +119,8 @@ static fv_status write_sample(const fv_report *r, const fv_report_sample *s, boo
   optional_text(j, "answer", s->answer);
   if (s->right >= 0) fv_json_out_bool(j, "right", s->right == 1);
   if (s->answer_row >= 0) fv_json_out_int(j, "answer_row", s->answer_row);
-  optional_num(j, "clean_prob", s->clean_prob);
-  optional_num(j, "corrupt_prob", s->corrupt_prob);
-  optional_num(j, "clean_logit_diff", s->clean_logit_diff);
-  optional_num(j, "corrupt_logit_diff", s->corrupt_logit_diff);
+  write_base(j, &s->prob, "clean_prob", "corrupt_prob");
+  write_base(j, &s->logit_diff, "clean_logit_diff", "corrupt_logit_diff");
   if (s->keep) st = fv_report_kept_write(&r->maps, &s->kept, j, err);
   fv_json_out_end(j, '}');
   return st;

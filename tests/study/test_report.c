@@ -366,6 +366,35 @@ static void test_pointer_and_keys(void **state) {
   free(dom), free(console), free(html), free(moved);
 }
 
+/* A picture's rows within a text have one piece; the page names them by their places, as addresses do. Two draws: what
+ * is said of the runs without a patch is their mean. */
+static void test_picture_in_a_text(void **state) {
+  (void)state;
+  fv_table *t;
+  OK(fv_table_new(&t, &e));
+  fv_sink sink = fv_table_sink(t);
+  for (int draw = 0; draw < 2; draw++)
+    for (int r = 0; r < 11; r++) {
+      fv_row row;
+      fv_row_defaults(&row);
+      row.draw = draw, row.corrupt = "gray", row.stack = "language", row.site = "resid_post", row.layer = 0;
+      row.window = 1, row.row = r, row.piece = r == 0 ? "<s>" : r == 10 ? "what" : "<image>", row.op = "replace";
+      row.prob = 0.0625f * (float)r, row.clean_prob = 1.0f, row.corrupt_prob = draw ? 0.5f : 0.25f;
+      OK(sink.row(sink.user, &row, &e));
+    }
+  fv_page_sample sample = {.question = "what", .answer = "red", .answer_row = -1};
+  fv_page page = {.title = "trace", .kind = "trace", .samples = &sample, .nsamples = 1};
+  OK(fv_page_write(in_folder("places.html"), &page, t, NULL, &e));
+  fv_table_free(t);
+  if (!browser_present()) skip();
+  char *console, *dom = browser_open(in_folder("places.html"), "cell=language.0.resid_post@6", &console);
+  assert_string_equal(console, "");
+  assert_non_null(strstr(dom, "language.0.resid_post@6 (row 6, image[1,2]): prob 0.375"));
+  assert_non_null(strstr(dom, "over the picture's patches, layer 0"));
+  assert_non_null(strstr(dom, ", probability <b class=\"number\">1.000</b> clean and <b class=\"number\">0.375</b>"));
+  free(dom), free(console);
+}
+
 /* Three samples of two draws and other words: a spread is over the samples, whose draws are averaged first, and a
  * sample's own map has its own words. */
 static void test_draws_and_words(void **state) {
@@ -443,7 +472,8 @@ static void test_single(void **state) {
         OK(sink.row(sink.user, &row, &e));
       }
   fv_page_shot shot = {PICTURE, NULL};
-  fv_page_sample sample = {.pictures = &shot, .npictures = 1, .question = "</title><b>", .answer = "red", .answer_row = -1};
+  fv_page_sample sample = {
+      .pictures = &shot, .npictures = 1, .question = "</title><b>", .answer = "red", .answer_row = -1};
   fv_page_fact facts[] = {{"model", "models/blip-demo"}, {"seed", "0"}};
   fv_page page = {
       .title = "trace </title>", .kind = "trace", .facts = facts, .nfacts = 2, .samples = &sample, .nsamples = 1};
@@ -482,9 +512,9 @@ static void test_refused(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_hostile),          cmocka_unit_test(test_not_utf8), cmocka_unit_test(test_numbers),
-      cmocka_unit_test(test_circuits),         cmocka_unit_test(test_size),     cmocka_unit_test(test_browser),
-      cmocka_unit_test(test_pointer_and_keys), cmocka_unit_test(test_single),   cmocka_unit_test(test_draws_and_words),
-      cmocka_unit_test(test_refused)};
+      cmocka_unit_test(test_hostile),           cmocka_unit_test(test_not_utf8), cmocka_unit_test(test_numbers),
+      cmocka_unit_test(test_circuits),          cmocka_unit_test(test_size),     cmocka_unit_test(test_browser),
+      cmocka_unit_test(test_pointer_and_keys),  cmocka_unit_test(test_single),   cmocka_unit_test(test_draws_and_words),
+      cmocka_unit_test(test_picture_in_a_text), cmocka_unit_test(test_refused)};
   return cmocka_run_group_tests(tests, folder_setup, folder_teardown);
 }

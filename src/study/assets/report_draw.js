@@ -374,7 +374,7 @@ function dots(rows, o) {
   const mark = Number.isFinite(o.mark) ? o.mark : null, left = o.left, W = o.width, line = o.line,
         H = rows.length * line;
   const known = rows.flatMap(r => [r.value, r.low, r.high]).concat(mark).filter(v => v !== null);
-  const step = o.share ? 0.25 : niceStep(Math.max(...known, 0) - Math.min(...known, 0) || 1, W < 150 ? 2 : 4);
+  const step = o.share ? (W < 150 ? 0.5 : 0.25) : niceStep(Math.max(...known, 0) - Math.min(...known, 0) || 1, W < 150 ? 2 : 4);
   const lo = Math.floor(Math.min(0, ...known) / step) * step,
         hi = o.share ? 1 : Math.ceil(Math.max(...known) / step - 1e-9) * step || step;
   const x = v => left + W * (v - lo) / (hi - lo), width = left + W + 132;

@@ -138,7 +138,7 @@ function describeSpec(text) {
 function checkFigure(list) {
   const first = list[0], sizes = [...new Set(list.map(c => c.n).filter(n => n !== null))];
   const share = list.every(c => [c.value, c.low, c.high].every(v => v === null || v >= 0 && v <= 1));
-  const widest = Math.min(34, Math.max(...list.map(c => (c.what || "").length)));
+  const left = 20 + Math.ceil(6.6 * Math.min(34, Math.max(...list.map(c => (c.what || "").length))));
   return el(
       "figure", null,
       el("figcaption", null, el("b", null, "Figure " + ++figureNumber + ". "), capital(first.name || "check"),
@@ -153,7 +153,7 @@ function checkFigure(list) {
                      high: c.high,
                      hollow: /random/i.test(c.what || "")
                    })),
-          {label: share ? "share" : "value", left: 20 + Math.ceil(6.6 * widest), line: 24, width: 200, share}),
+          {label: share ? "share" : "value", left, line: 24, width: Math.max(80, Math.min(200, innerWidth - left - 172)), share}),
       el("details", null, el("summary", null, "as numbers"),
          table(
              ["what", "value", "low", "high", "n"],

@@ -23,20 +23,36 @@ function sameSite(a, b) {
 function ofPicture(map) { return map.stack === "vision" || map.stack === "projector"; }
 
 const SEVERAL_PICTURES = data.samples.some(s => s.pictures.length > 1);
-/* Rows that are patches of the one picture, as a square: its side, and the row of the first patch. */
-function patches(map) {
-  if (!ofPicture(map) || SEVERAL_PICTURES) return null;
-  for (const first of [1, 0]) {
-    const side = Math.round(Math.sqrt(map.length - first));
-    if (side >= 3 && side * side === map.length - first && map.rows.length === map.length) return {side, first};
+/* The pictures among the rows of a map, each a square of patches: its side, and the index of its first row. In a text
+ * they are runs of the piece that stands for a picture. */
+function picturesAmong(map) {
+  if (map.pictures) return map.pictures;
+  map.pictures = [];
+  const square = (first, n) => {
+    const side = Math.round(Math.sqrt(n));
+    if (side >= 3 && side * side === n) map.pictures.push({first, side});
+  };
+  if (ofPicture(map)) {
+    if (SEVERAL_PICTURES || map.rows.length !== map.length) return map.pictures;
+    square(1, map.length - 1);
+    if (!map.pictures.length) square(0, map.length);
+  } else if (map.pieces) {
+    for (let r = 0, first = 0; r <= map.rows.length; r++) {
+      if (r > first && (map.pieces[r] !== map.pieces[first] || map.rows[r] !== map.rows[r - 1] + 1)) {
+        if (map.pieces[first] === "<image>") square(first, r - first);
+        first = r;
+      }
+    }
   }
-  return null;
+  return map.pictures;
 }
+function patches(map) { return picturesAmong(map).length === 1 ? picturesAmong(map)[0] : null; }
 /* The name that addresses have for a row of a picture. */
 function patchName(map, r) {
-  const grid = patches(map), at = grid ? map.rows[r] - grid.first : 0;
-  if (!grid) return null;
-  return at < 0 ? "cls" : "image[" + Math.floor(at / grid.side) + "," + at % grid.side + "]";
+  const all = picturesAmong(map), k = all.findIndex(p => r >= p.first && r < p.first + p.side * p.side);
+  if (k < 0) return ofPicture(map) && all.length && r < all[0].first ? "cls" : null;
+  const at = r - all[k].first;
+  return "image" + (k ? k + 1 : "") + "[" + Math.floor(at / all[k].side) + "," + at % all[k].side + "]";
 }
 
 function address(map, r, l, h) {
@@ -52,14 +68,14 @@ function tokenOf(map, r, own) {
 }
 function rowName(map, r, own) {
   if (map.length === null) return map.rows[r] === 0 ? "the answer's word" : "all rows";
-  const {piece, share} = tokenOf(map, r, own);
-  if (!piece) return patchName(map, r) || "row " + map.rows[r];
+  const {piece, share} = tokenOf(map, r, own), name = patchName(map, r);
+  if (name || !piece) return name || "row " + map.rows[r];
   return share < 0.995 ? piece + " " + DOTS : piece;
 }
 function rowNote(map, r, own) {
   if (map.length === null) return rowName(map, r);
-  const {piece, share} = tokenOf(map, r, own);
-  if (!piece) return "row " + map.rows[r] + (patchName(map, r) ? ", " + patchName(map, r) : "");
+  const {piece, share} = tokenOf(map, r, own), name = patchName(map, r);
+  if (name || !piece) return "row " + map.rows[r] + (name ? ", " + name : "");
   return "row " + map.rows[r] + " \u201c" + piece + "\u201d" +
       (share < 0.995 ? " in " + percent(share) + " of the runs" : "");
 }
@@ -192,10 +208,12 @@ function behindCaption(map, own, r) {
   const cells = map.rows.length * map.layers.length * map.heads.length,
         draws = own ? own.draws : map.runs / cells / map.samples;
   const several = draws > 1 && Number.isInteger(draws), samples = count(map.samples, "sample"), parts = [];
-  if (own || map.samples < 2) {
-    if (several) parts.push("mean of " + draws + " draws");
+  if (map.length === null && map.rows[r] !== 0)
+    parts.push("mean over all rows" + (map.samples > 1 ? " of " + samples : ""));
+  else if (own || map.samples < 2) {
+    if (several && map.length !== null) parts.push("mean of " + draws + " draws");
   } else if (map.length === null)
-    parts.push("mean over " + (map.rows[r] === 0 ? samples + ", each at its own row" : "all rows of " + samples));
+    parts.push("mean over " + samples + ", each at its own row");
   else
     parts.push(
         "mean over " + samples + " with " + count(map.length, "row") + (several ? ", " + draws + " draws each" : ""));
