@@ -306,7 +306,7 @@ static void neighbours_change_nothing(void **state) {
   OK(try_patch(m, &o, &all, ERR));
   assert_int_equal(fv_table_count(all.table), 2 * 2 * 8 * 5);
   assert_true(all.result.checked >= 40);
-  o.memory = 300 << 10, o.check = 0.0;
+  o.memory = all.result.cost.memory / 3, o.check = 0.0;
   OK(try_patch(m, &o, &piece, ERR));
   assert_true(all.result.cost.parts == 1 && piece.result.cost.parts > 2);
   o.memory = 0, o.rows = "6", o.layers = "1", o.heads = "3";
