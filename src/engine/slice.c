@@ -35,9 +35,10 @@ void fv_slice_release(fv_wave *w) {
   w->nblocks = 0, w->slice_bytes = 0;
   for (int s = 0; w->slots && s < w->nsets_steps; s++) free(w->slots[s].entries), free(w->slots[s].entry_of);
   free(w->slots), free(w->words), free(w->set_base), free(w->reach), free(w->need), free(w->edit_first),
-      free(w->edits_by_step), free(w->first), free(w->rank), free(w->nothing), free(w->parts_wanted);
+      free(w->edits_by_step), free(w->first), free(w->rank), free(w->nothing), free(w->parts_wanted),
+      free(w->parts_met);
   w->slots = NULL, w->words = NULL, w->set_base = NULL, w->reach = w->need = w->nothing = NULL;
-  w->edit_first = w->first = w->rank = NULL, w->edits_by_step = NULL, w->parts_wanted = NULL;
+  w->edit_first = w->first = w->rank = NULL, w->edits_by_step = NULL, w->parts_wanted = w->parts_met = NULL;
   w->memory_size = 0;
 }
 
@@ -89,7 +90,8 @@ static fv_status index_edits(fv_wave *w) {
   }
   w->edit_first = fv_alloc((size_t)nsteps + 1, sizeof *w->edit_first);
   w->parts_wanted = fv_alloc((size_t)nsteps, sizeof *w->parts_wanted);
-  if (!w->edit_first || !w->parts_wanted) return FV_ENOMEM;
+  w->parts_met = fv_alloc((size_t)nsteps, sizeof *w->parts_met);
+  if (!w->edit_first || !w->parts_wanted || !w->parts_met) return FV_ENOMEM;
   if (n > 1) qsort(w->edits_by_step, n, sizeof *w->edits_by_step, by_step);
   size_t at = 0;
   for (int s = 0; s <= nsteps; s++) {
@@ -101,6 +103,9 @@ static fv_status index_edits(fv_wave *w) {
     if (w->reads[i].part != FV_PART_OUT) w->parts_wanted[w->reads[i].step] = true;
   for (size_t i = 0; i < n; i++)
     if (w->edits_by_step[i]->source_values) w->parts_wanted[w->edits_by_step[i]->source_step] = true;
+  memcpy(w->parts_met, w->parts_wanted, (size_t)nsteps * sizeof *w->parts_met);
+  for (size_t i = 0; i < n; i++)
+    if (w->edits_by_step[i]->part != FV_PART_OUT) w->parts_met[w->edits_by_step[i]->step] = true;
   return FV_OK;
 }
 
@@ -337,8 +342,29 @@ static void need_sources(fv_wave *w, const fv_run *run, int step, int64_t t, fv_
   }
 }
 
-static void need_inputs(fv_wave *w, const fv_step *s, int r, const int32_t *rows, int64_t n) {
+/* Of a row that sees one key only that key's value counts, unless somebody looks inside the step. */
+static void need_attended(fv_wave *w, int step, int r, const int32_t *rows, int64_t n) {
   const fv_plan *p = w->model->plan;
+  const fv_step *s = &p->steps[step];
+  const fv_input *input = w->runs[r].input;
+  fv_word *q = fv_need_set(w, s->in[0], r), *k = fv_need_set(w, s->in[1], r), *v = fv_need_set(w, s->in[2], r);
+  int64_t S = s->causal ? rows[n - 1] + 1 : w->runs[r].T[p->steps[s->in[1]].space];
+  bool all = s->window == 0 && fv_input_groups(input, s->space) <= 1, any = false;
+  for (int64_t i = 0; i < n; i++) {
+    fv_span seen = fv_step_sees(s, input, rows[i], S);
+    if (!all) fv_rowset_add_range(v, seen.lo, seen.hi);
+    if (seen.hi - seen.lo == 1 && !w->parts_met[step]) continue;
+    if (!all) fv_rowset_add_range(k, seen.lo, seen.hi);
+    fv_rowset_add(q, rows[i]);
+    any = true;
+  }
+  if (all) fv_rowset_add_range(v, 0, S);
+  if (all && any) fv_rowset_add_range(k, 0, S);
+}
+
+static void need_inputs(fv_wave *w, int step, int r, const int32_t *rows, int64_t n) {
+  const fv_plan *p = w->model->plan;
+  const fv_step *s = &p->steps[step];
   fv_rule rule = fv_kind_rule(s->kind);
   if (n == 0 || rule == FV_RULE_SOURCE) return;
   if (rule == FV_RULE_PICK) {
@@ -351,16 +377,8 @@ static void need_inputs(fv_wave *w, const fv_step *s, int r, const int32_t *rows
     return;
   }
   if (rule == FV_RULE_ATTEND) {
-    int64_t S = s->causal ? rows[n - 1] + 1 : w->runs[r].T[p->steps[s->in[1]].space];
-    for (int k = 1; k < 3; k++) {
-      fv_word *keys = fv_need_set(w, s->in[k], r);
-      bool some = s->window > 0 || fv_input_groups(w->runs[r].input, s->space) > 1;
-      if (!some) fv_rowset_add_range(keys, 0, S);
-      for (int64_t i = 0; some && i < n; i++) {
-        fv_span seen = fv_step_sees(s, w->runs[r].input, rows[i], S);
-        fv_rowset_add_range(keys, seen.lo, seen.hi);
-      }
-    }
+    need_attended(w, step, r, rows, n);
+    return;
   }
   if (rule == FV_RULE_SPLICE) {
     fv_word *own = fv_need_set(w, s->in[0], r), *other = fv_need_set(w, s->in[1], r);
@@ -370,8 +388,7 @@ static void need_inputs(fv_wave *w, const fv_step *s, int r, const int32_t *rows
     }
     return;
   }
-  int inputs = rule == FV_RULE_ATTEND ? 1 : fv_kind_inputs(s->kind);
-  for (int k = 0; k < inputs; k++) {
+  for (int k = 0; k < fv_kind_inputs(s->kind); k++) {
     fv_word *in = fv_need_set(w, s->in[k], r);
     for (int64_t i = 0; i < n; i++) {
       int64_t from = fv_step_from(s, w->runs[r].input, rows[i]);
@@ -453,7 +470,7 @@ static fv_status need_step(fv_wave *w, int step, int r, fv_error *err) {
   slot->entries[slot->nentries++] = e;
   slot->computed += e.computed;
   slot->rows += e.n;
-  need_inputs(w, s, r, computed, e.computed);
+  need_inputs(w, step, r, computed, e.computed);
   return FV_OK;
 }
 

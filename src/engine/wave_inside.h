@@ -103,6 +103,7 @@ struct fv_wave {
   size_t *set_base; /* per step: first word of its sets, one per run whose first step is not later, by rank */
   fv_word *reach, *need, *nothing;
   bool *parts_wanted; /* per step: somebody reads scores or patterns inside it */
+  bool *parts_met;    /* per step: somebody reads or edits them */
   fv_slot *slots;
   int nsets_steps;
   void **blocks; /* memory of entries */

@@ -7,6 +7,7 @@
  *
  * A masked key adds exp(-INFINITY) = 0 to the softmax sum and 0 * v to z. The first changes nothing; the second changes
  * nothing but the sign of a zero, which the final `+ 0` removes, and a non-finite v, which the careful path leaves out.
+ * The key that a row sees alone has the weight 1 whatever the score, unless a hook makes that -INFINITY.
  *
  * The runs of a wave share most of their keys. Neighbouring groups with the same lists of keys are computed as one, and
  * a block of keys is packed again for the next group only where a row pointer in it has changed.
@@ -204,6 +205,7 @@ static void weigh_row(const fv_attend_hook *hook, query q, span range, float *x)
   fill(x, range.lo, see.lo, -INFINITY);
   fill(x, see.hi, range.hi, -INFINITY);
   if (hook && hook->scores) hook->scores(g->user, q.head, q.i, x, g->S);
+  if (see.hi - see.lo == 1 && x[see.lo] != -INFINITY) x[see.lo] = 0.0f;
   softmax_row(x, range.lo, range.hi);
   if (hook && hook->pattern) hook->pattern(g->user, q.head, q.i, x, g->S);
 }
@@ -290,13 +292,25 @@ VINLINE int64_t task_end(const fv_attend_task *t, const fv_attend_group *g) {
   return t->end < all ? t->end : all;
 }
 
+/* Whether a row's output is the value of the only key that it sees. */
+VINLINE bool sees_one(const fv_attend_task *t, span see) { return !t->hook && see.hi - see.lo == 1; }
+
+static void copy_value(const fv_attend_task *t, query q, int64_t s) {
+  const float *v = q.group->v[s] + t->kv * t->Dh;
+  float *out = q.group->z + (q.i * t->H + q.head) * t->Dh;
+  for (int64_t c = 0; c < t->Dh; c++) out[c] = v[c] + 0.0f;
+}
+
 static void attend_run(const fv_attend_task *t, int64_t from, int64_t to, const fv_attend_room *w) {
   run r = {.first = &t->groups[from]};
   int64_t total = 0, heads = t->H / t->KV;
   for (int64_t at = from; at < to; at++) {
     const fv_attend_group *g = &t->groups[at];
     int64_t end = task_end(t, g);
-    for (int64_t j = t->begin; j < end && j < t->begin + g->n; j++) r.keys = widen(r.keys, seen(g, j % g->n));
+    for (int64_t j = t->begin; j < end && j < t->begin + g->n; j++) {
+      span see = seen(g, j % g->n);
+      if (!sees_one(t, see)) r.keys = widen(r.keys, see);
+    }
     if (end > t->begin) total += end - t->begin;
   }
   if (total == 0) return;
@@ -308,7 +322,13 @@ static void attend_run(const fv_attend_task *t, int64_t from, int64_t to, const 
   for (int64_t at = from; at < to; at++) {
     const fv_attend_group *g = &t->groups[at];
     for (int64_t j = t->begin; j < task_end(t, g); j++) {
-      queries[ready++] = (query){g, t->kv * heads + j / g->n, j % g->n};
+      query q = {g, t->kv * heads + j / g->n, j % g->n};
+      span see = seen(g, q.i);
+      if (sees_one(t, see)) {
+        copy_value(t, q, see.lo);
+        continue;
+      }
+      queries[ready++] = q;
       if (ready < QUERIES) continue;
       attend_queries(t, &r, queries, QUERIES, w);
       ready = 0;

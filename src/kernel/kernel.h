@@ -95,7 +95,10 @@ void fv_rope_rows(fv_kernels *k, int64_t n, int64_t H, int64_t Dh, int64_t rot, 
  *   scores[t,s] = (q[t] . k[s]) * scale where first[t] <= s < visible[t], else -INFINITY
  *   z[t] = sum_s softmax(scores[t])[s] v[s]
  *
- * Head h reads the keys and values of head h / (H / KV). A row that sees nothing gives pattern 0 and z 0. */
+ * Head h reads the keys and values of head h / (H / KV). A row that sees nothing gives pattern 0 and z 0. The key that
+ * a row sees alone has the weight 1, also when its score is not finite: without a hook neither it nor the query is
+ * read.
+ */
 typedef struct fv_attend_group {
   int64_t n;                        /* query rows in this group */
   int64_t S;                        /* key rows */

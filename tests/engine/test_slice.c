@@ -163,6 +163,20 @@ static bool inside_wanted(const walk *k, int step) {
   return false;
 }
 
+static int64_t keys_seen(const fv_wave *w, int step, int run, int64_t t) {
+  const fv_step *s = &w->model->plan->steps[step];
+  if (s->kind != FV_KIND_ATTEND) return 0;
+  fv_span seen = fv_step_sees(s, w->runs[run].input, t, fv_wave_keys(w, step, run));
+  return seen.hi - seen.lo;
+}
+
+static bool inside_edited(const walk *k, int step) {
+  for (int i = 0; i < k->w->nedits; i++)
+    if (k->w->edits[i]->step == step && k->w->edits[i]->part != FV_PART_OUT && k->wanted[k->w->edits[i]->run])
+      return true;
+  return false;
+}
+
 static void need(walk *k, int step, int run, int64_t t, bool *any) {
   (void)any;
   int8_t *seen = &k->visited[cell(step, run, t)];
@@ -182,7 +196,12 @@ static void need(walk *k, int step, int run, int64_t t, bool *any) {
     from = i, computes = false, anew = true; /* what was there before does not matter */
     break;
   }
-  if (computes) k->computed[step]++, each_input(k, step, run, t, need, NULL);
+  if (computes) k->computed[step]++;
+  const fv_step *s = &k->p->steps[step];
+  if (computes && keys_seen(k->w, step, run, t) == 1 && !inside && !inside_edited(k, step))
+    need(k, s->in[2], run, fv_step_sees(s, r->input, t, fv_wave_keys(k->w, step, run)).lo, NULL);
+  else if (computes)
+    each_input(k, step, run, t, need, NULL);
   if (!anew) need(k, step, r->parent, t, NULL);
   for (int i = from; i < r->nchain; i++) {
     const fv_edit *e = r->chain[i];
@@ -210,13 +229,6 @@ static double row_flops(const fv_plan *p, int step, int64_t keys) {
     case FV_KIND_POSITION: return N;
     default: return 0.0;
   }
-}
-
-static int64_t keys_seen(const fv_wave *w, int step, int run, int64_t t) {
-  const fv_step *s = &w->model->plan->steps[step];
-  if (s->kind != FV_KIND_ATTEND) return 0;
-  fv_span seen = fv_step_sees(s, w->runs[run].input, t, fv_wave_keys(w, step, run));
-  return seen.hi - seen.lo;
 }
 
 /* The rows in the slots that computing used, counted one by one. */

@@ -215,6 +215,32 @@ static void zero_has_one_sign(fv_kernels *k) {
   assert_same_bits(&none, &z[0], 1, "the sign of zero");
 }
 
+/* A row that sees one key gives that key's value: the bits of the long way round, which a hook takes, without a look at
+ * the query and the key. */
+static void one_key_is_its_value(fv_kernels *k) {
+  static const fv_attend_hook looking = {look, look};
+  scene a = scene_new(20, 30, 4, 2, 20);
+  int64_t width = a.H * a.Dh;
+  float *want = random_floats(a.n * width, 1, 8);
+  for (int64_t i = 0; i < a.n; i++) a.first[i] = i % 3 ? i : 0, a.visible[i] = i % 3 ? i + 1 : i % 2 ? 30 : 1;
+  fv_attend_group g = group_of(&a, 2);
+  run(k, &a, 1, &g, &looking);
+  memcpy(want, a.z, (size_t)(a.n * width) * sizeof *want);
+  for (int64_t h = 0; h < a.H; h++)
+    assert_same_bits(want + width + h * a.Dh, a.rv[1] + h / 2 * a.Dh, a.Dh, "the value");
+  run(k, &a, 1, &g, NULL);
+  assert_same_bits(a.z, want, a.n * width, "one key, not looked at");
+  for (int64_t c = 0; c < width; c++) a.q[width + c] = c % 2 ? INFINITY : NAN;
+  run(k, &a, 1, &g, &looking);
+  assert_same_bits(a.z, want, a.n * width, "one key, a query that is not finite");
+  const float *none[30] = {NULL};
+  g.q = g.k = none, g.n = 1, g.first = a.first + 1, g.visible = a.visible + 1;
+  run(k, &a, 1, &g, NULL);
+  assert_same_bits(a.z, want + width, width, "neither query nor key");
+  free(want);
+  scene_free(&a);
+}
+
 static void hidden_rows_may_hold_anything(fv_kernels *k) {
   static const fv_attend_hook looking = {look, look};
   scene a = scene_new(13, 50, 2, 2, 20);
@@ -334,6 +360,7 @@ EVERY_ISA(same_bits_alone_and_cut)
 EVERY_ISA(same_bits_in_groups_and_threads)
 EVERY_ISA(same_bits_beside_other_runs)
 EVERY_ISA(zero_has_one_sign)
+EVERY_ISA(one_key_is_its_value)
 EVERY_ISA(hidden_rows_may_hold_anything)
 EVERY_ISA(seeing_nothing_gives_zero)
 EVERY_ISA(hooks_act)
@@ -345,6 +372,7 @@ int main(void) {
                                      cmocka_unit_test(every_isa_same_bits_in_groups_and_threads),
                                      cmocka_unit_test(every_isa_same_bits_beside_other_runs),
                                      cmocka_unit_test(every_isa_zero_has_one_sign),
+                                     cmocka_unit_test(every_isa_one_key_is_its_value),
                                      cmocka_unit_test(every_isa_hidden_rows_may_hold_anything),
                                      cmocka_unit_test(every_isa_seeing_nothing_gives_zero),
                                      cmocka_unit_test(every_isa_hooks_act),
