@@ -113,7 +113,8 @@ function inShort() {
           null,
       intervals ?
           el("p", {class: "small soft"},
-             "Brackets are 95 % intervals over samples. That of a strongest cell takes no account of its choice among all cells.") :
+             "Brackets are 95 % intervals over samples. That of a strongest cell takes no account of its choice " +
+                 "among all cells.") :
           null);
 }
 
@@ -161,10 +162,12 @@ function asked() {
       el("p", null,
          "Each run is one input computed with one activation, at one layer, token and (where named) head, exchanged. ",
          data.sweeps.some(s => s.kind === "patch") ?
-             "Patching writes a state of the clean run into the corrupted one (denoise) or the other way (noise), and measures how far the answer moves. " :
+             "Patching writes a state of the clean run into the corrupted one (denoise) or the other way (noise), " +
+                 "and measures how far the answer moves. " :
              "",
          data.sweeps.some(s => s.kind === "trace") ?
-             "Tracing corrupts the input, puts single states of the clean run back, and measures the probability of the answer." :
+             "Tracing corrupts the input, puts single states of the clean run back, and measures the probability " +
+                 "of the answer." :
              ""),
       example, study ? sweepTable() : table(null, settings(), {class: "facts"}),
       el("dl", {class: "terms"},
@@ -263,9 +266,11 @@ function maps() {
       "maps", study ? "Maps" : "Map",
       study ?
           el("p", {class: "hint small soft"},
-             "Means over the samples whose text has the same number of rows, but where a caption says otherwise; a token followed by " +
+             "Means over the samples whose text has the same number of rows, but where a caption says otherwise; a " +
+                 "token followed by " +
                  DOTS +
-                 " is the most frequent of several. All figures of a site have one scale of colours. Hatched cells (grey in large maps) were not computed or have no value.") :
+                 " is the most frequent of several. All figures of a site have one scale of colours. Hatched cells " +
+                     "(grey in large maps) were not computed or have no value.") :
           null,
       data.sweeps.map((s, i) => [study ? el("h3", null, s.name) : null, sweepFigures(i)]));
 }

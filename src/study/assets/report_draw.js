@@ -192,7 +192,8 @@ function pixels(o, color) {
   return canvas.toDataURL();
 }
 
-/* o: rows, cols (labels), x, y (axis titles), measure (what the colour is), get(r, c), tell(r, c), pick(r, c), scale, width, square, name */
+/* o: rows, cols (labels), x, y (axis titles), measure (what the colour is), get(r, c), tell(r, c), pick(r, c),
+ * scale, width, square, name */
 function heatmap(o) {
   const R = o.rows.length, C = o.cols.length, s = o.scale;
   const widest = Math.max(...o.rows.map(l => Math.min(Array.from(l).length, 20)), 1);
@@ -369,12 +370,14 @@ function niceStep(span, steps) {
   return ten * [1, 2, 2.5, 5, 10].find(k => (steps + 0.5) * k * ten >= span);
 }
 /* Values with intervals, one line each, on an axis that begins at 0 or below. rows: label, value, low, high, hollow.
- * o: label of the axis, left and width in pixels, line (its height), share (the axis is 0 to 1), mark (a dashed line). */
+ * o: label of the axis, left and width in pixels, line (its height), share (the axis is 0 to 1), mark (a dashed
+ * line). */
 function dots(rows, o) {
   const mark = Number.isFinite(o.mark) ? o.mark : null, left = o.left, W = o.width, line = o.line,
         H = rows.length * line;
   const known = rows.flatMap(r => [r.value, r.low, r.high]).concat(mark).filter(v => v !== null);
-  const step = o.share ? (W < 150 ? 0.5 : 0.25) : niceStep(Math.max(...known, 0) - Math.min(...known, 0) || 1, W < 150 ? 2 : 4);
+  const steps = W < 150 ? 2 : 4, span = Math.max(...known, 0) - Math.min(...known, 0) || 1;
+  const step = o.share ? 1 / steps : niceStep(span, steps);
   const lo = Math.floor(Math.min(0, ...known) / step) * step,
         hi = o.share ? 1 : Math.ceil(Math.max(...known) / step - 1e-9) * step || step;
   const x = v => left + W * (v - lo) / (hi - lo), width = left + W + 132;

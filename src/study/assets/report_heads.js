@@ -19,7 +19,9 @@ function circuits() {
   return section(
       "circuits", "Circuits",
       el("p", null,
-         "A head's importance is the mean over the samples of how far patching it moves the logit difference, at the row where it moves it most, whatever the direction. Lines and brackets are bootstrap 95 % intervals over samples. A head is in the circuit (filled dots) when its importance is at least " +
+         "A head's importance is the mean over the samples of how far patching it moves the logit difference, at " +
+             "the row where it moves it most, whatever the direction. Lines and brackets are bootstrap 95 % " +
+             "intervals over samples. A head is in the circuit (filled dots) when its importance is at least " +
              (data.threshold === 0 ? "the mean of all heads" :
                                      data.threshold + " standard deviation" + (data.threshold === 1 ? "" : "s") +
                       " above the mean of all heads") +
@@ -139,6 +141,7 @@ function checkFigure(list) {
   const first = list[0], sizes = [...new Set(list.map(c => c.n).filter(n => n !== null))];
   const share = list.every(c => [c.value, c.low, c.high].every(v => v === null || v >= 0 && v <= 1));
   const left = 20 + Math.ceil(6.6 * Math.min(34, Math.max(...list.map(c => (c.what || "").length))));
+  const width = Math.max(80, Math.min(200, innerWidth - left - 172)); /* of a telephone too */
   return el(
       "figure", null,
       el("figcaption", null, el("b", null, "Figure " + ++figureNumber + ". "), capital(first.name || "check"),
@@ -153,7 +156,7 @@ function checkFigure(list) {
                      high: c.high,
                      hollow: /random/i.test(c.what || "")
                    })),
-          {label: share ? "share" : "value", left, line: 24, width: Math.max(80, Math.min(200, innerWidth - left - 172)), share}),
+          {label: share ? "share" : "value", left, line: 24, width, share}),
       el("details", null, el("summary", null, "as numbers"),
          table(
              ["what", "value", "low", "high", "n"],
@@ -173,6 +176,7 @@ function checks() {
   return section(
       "checks", "Checked by a second method",
       el("p", null,
-         "Numbers that do not come from the maps: what happens to the answers when the parts that were found are taken out, beside what happens when as many others are."),
+         "Numbers that do not come from the maps: what happens to the answers when the parts that were found are " +
+             "taken out, beside what happens when as many others are."),
       [...groups.values()].map(checkFigure));
 }
