@@ -59,7 +59,7 @@ static void vit_names_every_object(void **state) {
     char *label = strchr(line, ','), path[512];
     assert_non_null(label);
     *label++ = '\0';
-    snprintf(path, sizeof path, EXAMPLES "objects/%s", line);
+    snprintf(path, sizeof path, EXAMPLES "%s", line);
     char *color = ask(model, path, NULL, false), *gray = ask(model, path, NULL, true);
     if (strcmp(color, label) != 0) fail_msg("%s: \"%s\", expected \"%s\"", path, color, label);
     misread += strcmp(gray, label) != 0;

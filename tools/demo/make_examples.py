@@ -59,7 +59,7 @@ def write_objects(out, count):
             pair = scenes.ALL_PAIRS[k * 13 % len(scenes.ALL_PAIRS)]
             scene = scenes.make_object("object_examples", k, pair)
             save(scenes.draw_scene(scene, 64, 4), os.path.join(out, "objects", f"{k:02d}.png"))
-            w.writerow([f"{k:02d}.png", scenes.pair_label(pair)])
+            w.writerow([f"objects/{k:02d}.png", scenes.pair_label(pair)])
 
 
 def main():
