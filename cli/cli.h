@@ -133,6 +133,8 @@ fv_status session_input(cli_session *s, const char *image, const char *question,
 /* Whether the options hold the picture and the text that this model's answer needs; FV_EUSAGE names what is missing. */
 fv_status session_check_input(cli_session *s);
 void session_input_options(const cli_session *s, fv_input_options *o);
+/* Bad data of one sample excludes it; everything else ends the run. */
+bool session_excludes(fv_status st);
 /* Other tools' names are accepted; these say on standard error which address they mean. */
 void session_note_alias(const cli_session *s, const char *address);
 void session_note_aliases(const cli_session *s); /* of all options that hold addresses */

@@ -1,8 +1,8 @@
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "attend_output.h"
+#include "maps.h"
 
 static bool minus_average(const cli_args *a) { return a->minus && strcmp(a->minus, "average") == 0; }
 static const char *minus_group(const cli_args *a) {
@@ -23,14 +23,9 @@ static fv_status check_options(cli_session *s) {
   if (a->site.count > 1) return fv_fail(&s->err, FV_EUSAGE, "--site is given twice; the maps of one site are drawn");
   if (a->rows && strcmp(a->rows, "answer") == 0 && !a->samples && !a->correct)
     return fv_fail(&s->err, FV_EUSAGE, "--rows answer needs the answer: --correct TEXT");
-  if (a->json && a->csv && strcmp(a->csv, "-") == 0)
-    return fv_fail(&s->err, FV_EUSAGE, "--json and --csv - both want the standard output");
   if (!(a->alpha >= 0.0 && a->alpha <= 1.0))
     return fv_fail(&s->err, FV_EUSAGE, "--alpha %g: expected 0 to 1", a->alpha);
-  if (a->vmin >= a->vmax) return fv_fail(&s->err, FV_EUSAGE, "--vmin is not below --vmax");
-  if (a->minmax && (!isnan(a->vmin) || !isnan(a->vmax)))
-    return fv_fail(&s->err, FV_EUSAGE, "--minmax scales every map to 0..1; leave --vmin and --vmax out");
-  return a->plot ? fv_plot_check(a->plot, a->colors ? a->colors : "Reds", &s->err) : FV_OK;
+  return maps_check_options(s, "Reds");
 }
 
 static void attend_options(const cli_session *s, fv_attend_options *o) {
@@ -47,11 +42,6 @@ static void attend_options(const cli_session *s, fv_attend_options *o) {
 
 /* ---- samples ---- */
 
-/* Bad data of one sample excludes it; everything else ends the run. */
-static bool is_data_error(fv_status st) {
-  return st == FV_EFORMAT || st == FV_ESHAPE || st == FV_EIO || st == FV_ENOTFOUND || st == FV_EUNSUPPORTED;
-}
-
 /* Adds one sample to the sum, or says why not. */
 static fv_status add_sample(cli_session *s, fv_attend_options o, const fv_pair *pair, fv_attend_maps *sum, char *reason,
                             size_t room) {
@@ -66,7 +56,7 @@ static fv_status add_sample(cli_session *s, fv_attend_options o, const fv_pair *
   if (!st) st = fv_attend_measure(s->model, &o, &one, &s->err);
   if (!st) st = fv_attend_add(sum, &one, &s->err);
   fv_attend_release(&one);
-  if (!is_data_error(st)) return st;
+  if (!session_excludes(st)) return st;
   snprintf(reason, room, "%s", s->err.text);
   return FV_OK;
 }

@@ -1,13 +1,11 @@
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "circuit_output.h"
+#include "maps.h"
 
 static fv_status check_options(cli_session *s) {
   const cli_args *a = s->args;
-  if (a->json && a->csv && strcmp(a->csv, "-") == 0)
-    return fv_fail(&s->err, FV_EUSAGE, "--json and --csv - both want the standard output");
   if (a->site.count > 1) return fv_fail(&s->err, FV_EUSAGE, "--site is given twice; a circuit is of one site");
   if (a->by_group && a->group) return fv_fail(&s->err, FV_EUSAGE, "--by-group and --group exclude each other");
   if (a->confirm && (a->operands.count > 1 || a->by_group))
@@ -20,8 +18,7 @@ static fv_status check_options(cli_session *s) {
     return fv_fail(&s->err, FV_EUSAGE, "--fdr %g: expected above 0, up to 1", a->fdr);
   if (a->seed < 0 || a->seed > UINT32_MAX)
     return fv_fail(&s->err, FV_EUSAGE, "--seed %lld: expected 0 to 4294967295", (long long)a->seed);
-  if (a->vmin >= a->vmax) return fv_fail(&s->err, FV_EUSAGE, "--vmin is not below --vmax");
-  return a->plot ? fv_plot_check(a->plot, a->colors ? a->colors : "Purples", &s->err) : FV_OK;
+  return maps_check_options(s, "Purples");
 }
 
 static void heads_query(const cli_args *a, fv_heads_query *q) {

@@ -15,14 +15,9 @@ static const char *order_name(int64_t order) { return order < 0 ? NULL : order ?
 
 static fv_status check_options(cli_session *s) {
   const cli_args *a = s->args;
-  if (a->json && a->csv && strcmp(a->csv, "-") == 0)
-    return fv_fail(&s->err, FV_EUSAGE, "--json and --csv - both want the standard output");
   if (a->site.count > 1) return fv_fail(&s->err, FV_EUSAGE, "--site is given twice; the maps of one site are drawn");
   if (a->by_group && a->group) return fv_fail(&s->err, FV_EUSAGE, "--by-group and --group exclude each other");
-  if (a->vmin >= a->vmax) return fv_fail(&s->err, FV_EUSAGE, "--vmin is not below --vmax");
-  if (a->minmax && (!isnan(a->vmin) || !isnan(a->vmax)))
-    return fv_fail(&s->err, FV_EUSAGE, "--minmax scales every map to 0..1; leave --vmin and --vmax out");
-  return a->plot ? fv_plot_check(a->plot, a->colors ? a->colors : "Purples", &s->err) : FV_OK;
+  return maps_check_options(s, "Purples");
 }
 
 /* "states, correct answer first, 7 samples" */

@@ -1,25 +1,21 @@
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "db_output.h"
+#include "maps.h"
 #include "page.h"
 #include "patch_output.h"
 
 static fv_status check_options(cli_session *s) {
   const cli_args *a = s->args;
   fv_status st = session_check_input(s);
-  if (!st && a->json && a->csv && strcmp(a->csv, "-") == 0)
-    st = fv_fail(&s->err, FV_EUSAGE, "--json and --csv - both want the standard output");
   if (!st && a->corrupt_images.count == 0 && !a->corrupt_question && a->corrupt.count == 0)
     st = fv_fail(&s->err, FV_EUSAGE,
                  "a corrupted input is missing: --corrupt-image FILE, --corrupt-question TEXT or --corrupt");
   if (!st && a->metric && !a->incorrect && strcmp(a->metric, "prob") != 0 && strcmp(a->metric, "p_diff") != 0)
     st = fv_fail(&s->err, FV_EUSAGE, "--metric %s needs two answers: --correct TEXT --incorrect TEXT", a->metric);
-  if (!st && a->plot) st = fv_plot_check(a->plot, a->colors ? a->colors : "RdBu", &s->err);
-  if (!st && a->vmin >= a->vmax) st = fv_fail(&s->err, FV_EUSAGE, "--vmin is not below --vmax");
-  return st;
+  return st ? st : maps_check_options(s, "RdBu");
 }
 
 /* "image:FILE"; of several pictures "image1:FILE image2:FILE". NULL: none is given. */

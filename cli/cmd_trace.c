@@ -1,10 +1,10 @@
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "db_output.h"
+#include "maps.h"
 #include "page.h"
 #include "trace_output.h"
 
@@ -19,15 +19,7 @@ static fv_status check_options(cli_session *s) {
   if (a->samples && strcmp(a->facet, "draw") == 0)
     return fv_fail(&s->err, FV_EUSAGE, "--facet draw shows one sample's draws");
   fv_status st = a->samples ? FV_OK : session_check_input(s);
-  if (st) return st;
-  if (a->json && a->csv && strcmp(a->csv, "-") == 0)
-    return fv_fail(&s->err, FV_EUSAGE, "--json and --csv - both want the standard output");
-  if (a->plot) {
-    st = fv_plot_check(a->plot, a->colors ? a->colors : "Purples", &s->err);
-    if (st) return st;
-  }
-  if (a->vmin >= a->vmax) return fv_fail(&s->err, FV_EUSAGE, "--vmin is not below --vmax");
-  return FV_OK;
+  return st ? st : maps_check_options(s, "Purples");
 }
 
 /* --feature-range A:B on every restored site. */
@@ -81,11 +73,6 @@ static fv_status answers_gold(cli_session *s, const fv_input_options *input, con
   return st;
 }
 
-/* Bad data of one sample excludes it; everything else ends the run. */
-static bool is_data_error(fv_status st) {
-  return st == FV_EFORMAT || st == FV_ESHAPE || st == FV_EIO || st == FV_ENOTFOUND || st == FV_EUNSUPPORTED;
-}
-
 static fv_status trace_sample(cli_session *s, fv_trace_options *o, const fv_sample *one, fv_samples *samples,
                               trace_run *r, fv_sink sink, cli_db *db) {
   bool match = false;
@@ -102,7 +89,7 @@ static fv_status trace_sample(cli_session *s, fv_trace_options *o, const fv_samp
   if (!st) st = fv_trace(s->model, o, sink, NULL, &r->result, &s->err);
   if (!st) r->traced++, r->matched += strcmp(r->result.answer, one->gold) == 0;
   if (!st) return db_add_trace(db, o, &r->result);
-  if (!is_data_error(st)) return st;
+  if (!session_excludes(st)) return st;
   snprintf(reason, sizeof reason, "%s", s->err.text);
   return fv_samples_exclude(samples, one->name, reason, &s->err);
 }

@@ -44,6 +44,16 @@ const char *site_colors(const char *stack, const char *site) {
   return strcmp(stack, "text_decoder") == 0 ? "Reds" : "Purples";
 }
 
+fv_status maps_check_options(cli_session *s, const char *colors) {
+  const cli_args *a = s->args;
+  if (a->json && a->csv && strcmp(a->csv, "-") == 0)
+    return fv_fail(&s->err, FV_EUSAGE, "--json and --csv - both want the standard output");
+  if (a->vmin >= a->vmax) return fv_fail(&s->err, FV_EUSAGE, "--vmin is not below --vmax");
+  if (a->minmax && (!isnan(a->vmin) || !isnan(a->vmax)))
+    return fv_fail(&s->err, FV_EUSAGE, "--minmax scales every map to 0..1; leave --vmin and --vmax out");
+  return a->plot ? fv_plot_check(a->plot, a->colors ? a->colors : colors, &s->err) : FV_OK;
+}
+
 static bool in_terminal(const cli_args *a) {
   return !a->json && (strcmp(a->show, "always") == 0 ||
                       (strcmp(a->show, "auto") == 0 && isatty(STDOUT_FILENO) && !(a->csv && strcmp(a->csv, "-") == 0)));

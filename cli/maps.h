@@ -22,6 +22,8 @@ void panel_minmax(cli_panel *p);
 void panel_release(cli_panel *p);
 /* The colours that a site has when nothing else is said. */
 const char *site_colors(const char *stack, const char *site);
+/* Refuses options that exclude each other, and names and colours that --plot cannot draw; colors: the command's own. */
+fv_status maps_check_options(cli_session *s, const char *colors);
 /* Whether anything is to be drawn: to a file (staged under that name), or in the terminal. */
 bool maps_wanted(const cli_session *s, const char *plot);
 /* Draws all panels. title: over all panels, or NULL. vmin, vmax NaN: from the data. */

@@ -168,6 +168,10 @@ fv_status session_input(cli_session *s, const char *image, const char *question,
   return fv_input_new(s->model, &o, out, &s->err);
 }
 
+bool session_excludes(fv_status st) {
+  return st == FV_EFORMAT || st == FV_ESHAPE || st == FV_EIO || st == FV_ENOTFOUND || st == FV_EUNSUPPORTED;
+}
+
 double session_seconds(void) {
   struct timespec t;
   clock_gettime(CLOCK_MONOTONIC, &t);

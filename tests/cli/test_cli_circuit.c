@@ -197,6 +197,7 @@ static void test_refused(void **state) {
       {2, "fovea circuit own.db own.db --confirm", "one database"},
       {2, "fovea circuit own.db --json --csv -", "standard output"},
       {2, "fovea circuit own.db --plot a.gif", ".png"},
+      {2, "fovea circuit own.db --minmax --vmin 0", "--minmax"},
       {2, "fovea circuit own.db --csv own.db", "own.db"},
       {1, "fovea circuit own.db --confirm --images no/such/folder", "no sample can be used"},
   };

@@ -21,6 +21,9 @@ static void test_file(void **state) {
   assert_non_null(j);
   json_decref(j);
   program_release(&r);
+  r = run_in_folder("fovea run $S/colour.yaml --db $D/no.db --dry-run");
+  assert_non_null(strstr(r.out, "39"));
+  program_release(&r);
   size_t pictures = folder_count(STUDY "/pictures"), size;
   char *pairs = file_text(STUDY "/pairs.csv", &size);
   size_t lines = 0;
