@@ -340,6 +340,10 @@ static void test_pointer_and_keys(void **state) {
       "for (const k of ['Home', 'ArrowDown', 'ArrowRight', 'ArrowDown', 'ArrowDown', 'ArrowDown', 'ArrowDown', "
       "'ArrowUp']) key(k);\n"
       "document.body.dataset.tip = document.querySelector('.tip').textContent;\n"
+      "document.body.dataset.ticks = [1200, 30000, 0, 0.25, 99999].map(v => tick(v)).join(' ');\n"
+      "const scale = makeScale('rank', [[0, 1200, 30000]]), share = makeScale('prob', [[0, 1e-6, 1]]);\n"
+      "document.body.dataset.cells = [brief(1200, scale), brief(0, share), brief(1e-6, share), brief(1, share)].join(' "
+      "');\n"
       "document.body.dataset.keys = document.querySelector('figure output').textContent;</script></body>";
   if (!browser_present()) skip();
   plan p = {.name = "keys", .reason = "", .question = "what", .samples = 1, .layers = 3, .rows = 5, .heads = 2};
@@ -359,6 +363,8 @@ static void test_pointer_and_keys(void **state) {
            formatted(number(0, 0, 1, 3, -1)));
   char *also = strstr(dom, "data-tip=");
   if (!strstr(dom, text)) fail_msg("expected %s, found %.120s", text, also ? also : "nothing");
+  assert_non_null(strstr(dom, "data-ticks=\"1200 30000 0 0.25 100000\""));
+  assert_non_null(strstr(dom, "data-cells=\"1200 0 0.00 1.00\""));
   snprintf(text, sizeof text, "data-keys=\"text_encoder.1.resid_post@3 (row 3 “&lt;s&gt;”): effect %s\"",
            formatted(number(0, 0, 1, 3, -1)));
   also = strstr(dom, "data-keys=");

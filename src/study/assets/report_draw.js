@@ -61,7 +61,7 @@ function exact(v) {
 function brief(v, s) {
   if (!Number.isFinite(v)) return v < 0 ? MINUS + "\u221e" : "\u221e";
   const end = Math.max(Math.abs(s.lo), Math.abs(s.hi));
-  if (end >= 1e4 || end < 1e-4) return v === 0 ? "0" : v.toExponential(0).replace("+", "").replace(/-/g, MINUS);
+  if (end >= 1e5 || end < 1e-4) return v === 0 ? "0" : v.toExponential(0).replace("+", "").replace(/-/g, MINUS);
   const least = end >= 100 ? 0 : end >= 10 ? 1 : 2, span = s.zero ? end : s.hi - s.lo;
   const text = v.toFixed(s.whole ? 0 : Math.min(5, Math.max(least, 1 - Math.floor(Math.log10(span)))));
   if (v === 0) return "0";
