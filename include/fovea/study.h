@@ -4,7 +4,9 @@
  * column. fv_study_check does the rest with the model. fv_study_run computes the samples that the database does not
  * hold yet, so that a study goes on wherever it was stopped, and ends with the same bits (fv_store_digest): each
  * sample starts from a seed made of the study's seed and its name, whatever the order, the shard and the threads.
- * While a sample computes, a thread decodes the next ones' pictures and another one writes the last ones' rows.
+ * All sweeps of a sample are computed in one wave, which several small samples share: inputs, corrupted runs and
+ * patched runs that several sweeps have in common are computed once. Meanwhile a thread decodes the next samples'
+ * pictures and another one writes the last ones' rows.
  *
  * A sample that cannot be used (an unreadable picture, two answers with the same first token, a corrupted text with
  * another number of rows) is stored as excluded with the reason; only a study without a usable sample fails.
@@ -47,7 +49,8 @@ typedef struct fv_study_options {
   const char *db;        /* instead of the study's; NULL: that one */
   int64_t shard, shards; /* shard 1..shards of the samples; shards 0: all of them */
   size_t memory;         /* bytes for activations, 0: no limit */
-  fv_progress progress;  /* share of this call's samples that is done; fn may be NULL */
+  int64_t wave_samples; /* samples that share one wave, 16 at most; 0: those that together take a quarter of a second */
+  fv_progress progress; /* share of this call's samples that is done; fn may be NULL */
 } fv_study_options;
 
 /* Every address, corruption, list of heads, rows and layers against the model. */

@@ -36,7 +36,7 @@ typedef struct fv_wave_options {
   bool in_order;  /* edits of one run may write the same element: list order counts */
   bool generate;  /* fv_wave_generate will be called: keys and values of the runs with a readout are kept */
   bool generated; /* edits reach the rows that generation appends, too */
-  bool threaded;  /* readouts of runs with a parent may be called by several threads at once, each for other runs */
+  bool threaded;  /* readouts of runs without children may be called by several threads at once, each for other runs */
 } fv_wave_options;
 
 /* An empty wave; NULL options: all zero. Only FV_ENOMEM. */
@@ -90,8 +90,8 @@ fv_status fv_wave_read(fv_wave *wave, int run, const fv_selection *what, float *
  */
 typedef fv_status (*fv_logits_fn)(void *user, int run, const float *logits, int64_t V, fv_error *err);
 /* Asks for a run's logits: fn is called while the wave is computed (NULL: they are computed for fv_wave_generate
- * alone). A run without a parent is read before the runs that come after it; otherwise the order is not specified.
- * FV_EUSAGE: no such run, or a model without an answer. */
+ * alone). A run is read before those that descend from it if its readout was asked for first; otherwise the order is
+ * not specified. FV_EUSAGE: no such run, or a model without an answer. */
 fv_status fv_wave_readout(fv_wave *wave, int run, fv_logits_fn fn, void *user, fv_error *err);
 
 /* What computing will cost. flops count matrix products, attention and norms of exactly the rows that are computed. */

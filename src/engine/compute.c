@@ -160,7 +160,7 @@ static fv_status deliver_threaded(const fv_pass *p, int step, int64_t lo, int64_
   for (int i = first; i < last; i++) {
     fv_read *r = &w->reads[p->reads[i]];
     fv_error mine = {0};
-    if (r->part != FV_PART_OUT || w->runs[r->run].parent < 0) continue;
+    if (r->part != FV_PART_OUT || w->runs[r->run].is_parent) continue;
     fv_status st = deliver_read(p, step, r, lo, hi, &mine);
     if (!st) continue;
 #pragma omp critical(fv_deliver)
@@ -179,7 +179,7 @@ static fv_status deliver(const fv_pass *p, int step, int64_t lo, int64_t hi, fv_
   fv_status st = FV_OK;
   for (int i = p->read_first[step]; i < p->read_first[step + 1] && !st; i++) {
     fv_read *r = &w->reads[p->reads[i]];
-    if (r->part == FV_PART_OUT && (!threaded || w->runs[r->run].parent < 0)) st = deliver_read(p, step, r, lo, hi, err);
+    if (r->part == FV_PART_OUT && (!threaded || w->runs[r->run].is_parent)) st = deliver_read(p, step, r, lo, hi, err);
   }
   return st || !threaded ? st : deliver_threaded(p, step, lo, hi, err);
 }

@@ -107,7 +107,7 @@ fv_status fv_wave_run(fv_wave *w, int parent, const fv_input *input, int *run, f
   if (parent >= 0) r.nchain = w->runs[parent].nchain;
   fv_status st = parent >= 0 && input ? check_inherited(w, parent, input, err) : FV_OK;
   if (!st) st = fv_wave_add_run(w, r, run, err);
-  if (!st && parent >= 0) share_picture(w, &w->runs[*run], input != NULL);
+  if (!st && parent >= 0) w->runs[parent].is_parent = true, share_picture(w, &w->runs[*run], input != NULL);
   if (!st && parent >= 0 && r.nchain > 0)
     memcpy(w->runs[*run].chain, w->runs[parent].chain, (size_t)r.nchain * sizeof *r.chain);
   return st;

@@ -29,6 +29,7 @@ typedef struct fv_run {
   fv_edit **chain;
   int first_own;
   bool keep;       /* its keys and values outlive the pass, for generation */
+  bool is_parent;  /* of some run: its readouts come before those of its children */
   bool read_early; /* computed alone already for an edit that reads it at a later step: it must not change */
   int32_t best_id; /* the highest logit of its last row, when keep */
 } fv_run;

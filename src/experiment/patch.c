@@ -7,7 +7,7 @@
 
 #include "base/bytes.h"
 #include "experiment/answer_rows.h"
-#include "experiment/sweep.h"
+#include "experiment/bundle.h"
 #include "model/loaded.h"
 
 void fv_patch_defaults(fv_patch_options *o) {
@@ -30,7 +30,7 @@ static fv_status choose_site(const fv_model *model, char *out, size_t room, fv_e
   return FV_OK;
 }
 
-static fv_status prepare(const fv_model *model, const fv_patch_options *o, fv_sweep *s, fv_error *err) {
+fv_status fv_patch_prepare(const fv_model *model, const fv_patch_options *o, fv_sweep *s, fv_error *err) {
   char site[96];
   const char *sites[1] = {site};
   *s = (fv_sweep){0};
@@ -57,10 +57,7 @@ static fv_status prepare(const fv_model *model, const fv_patch_options *o, fv_sw
                             .seed = o->seed,
                             .memory = o->memory,
                             .check = o->check};
-  st = fv_sweep_prepare(model, &sweep, s, err);
-  if (!st) st = fv_sweep_build(s, err);
-  s->o.site = NULL; /* it may have been this function's own */
-  return st;
+  return fv_sweep_prepare(model, &sweep, s, err);
 }
 
 static char *piece_text(const fv_sweep *s, int32_t id) {
@@ -88,15 +85,20 @@ static fv_status describe(const fv_sweep *s, const fv_patch_options *o, fv_patch
   return fv_answer_rows(s->clean_input, o->correct, s->correct, &first, &r->answer_row, err);
 }
 
+fv_status fv_patch_finish(const fv_sweep *s, const fv_patch_options *o, fv_sink sink, fv_patch_result *result,
+                          fv_error *err) {
+  fv_status st = describe(s, o, result, err);
+  return st ? st : fv_sweep_emit(s, o->sample, result->correct, sink, err);
+}
+
 fv_status fv_patch(const fv_model *model, const fv_patch_options *options, fv_sink sink, const fv_progress *progress,
                    fv_patch_result *result, fv_error *err) {
   fv_sweep s;
-  fv_cost cost = {0};
-  int64_t checked = 0;
-  fv_status st = prepare(model, options, &s, err);
-  if (!st) st = fv_sweep_run(&s, progress, &cost, &checked, err);
-  if (!st) st = describe(&s, options, result, err);
-  if (!st) st = fv_sweep_emit(&s, options->sample, result->correct, sink, err);
+  fv_cost cost;
+  int64_t checked;
+  fv_status st = fv_patch_prepare(model, options, &s, err);
+  if (!st) st = fv_sweep_alone(model, &s, progress, &cost, &checked, err);
+  if (!st) st = fv_patch_finish(&s, options, sink, result, err);
   if (!st) result->cost = cost, result->runs = cost.runs, result->checked = checked;
   fv_sweep_release(&s);
   return st;
@@ -104,8 +106,8 @@ fv_status fv_patch(const fv_model *model, const fv_patch_options *options, fv_si
 
 fv_status fv_patch_cost(const fv_model *model, const fv_patch_options *options, fv_cost *out, fv_error *err) {
   fv_sweep s;
-  fv_status st = prepare(model, options, &s, err);
-  if (!st) st = fv_wave_cost(s.wave, out, err);
+  fv_status st = fv_patch_prepare(model, options, &s, err);
+  if (!st) st = fv_sweep_alone(model, &s, NULL, out, NULL, err);
   fv_sweep_release(&s);
   return st;
 }

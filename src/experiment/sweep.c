@@ -16,6 +16,18 @@ static void release_list(fv_selection *list, size_t n) {
   free(list);
 }
 
+static void release_texts(char **list, size_t n) {
+  for (size_t i = 0; list && i < n; i++) free(list[i]);
+  free(list);
+}
+
+static char **copy_texts(const char *const *list, size_t n) {
+  char **copy = fv_alloc(n, sizeof *copy);
+  for (size_t i = 0; copy && i < n; i++)
+    if (!(copy[i] = fv_strdup(list[i]))) return release_texts(copy, n), NULL;
+  return copy;
+}
+
 void fv_sweep_release(fv_sweep *s) {
   for (size_t i = 0; s->corruptions && i < s->o.ncorrupt; i++) fv_corruption_release(&s->corruptions[i]);
   for (size_t i = 0; s->inputs && i < s->o.ncorrupt; i++) fv_input_free(s->inputs[i]);
@@ -25,9 +37,9 @@ void fv_sweep_release(fv_sweep *s) {
     free(site->rows), free(site->heads);
   }
   for (size_t i = 0; i < s->nseries; i++) free(s->series[i].cells);
-  fv_wave_free(s->wave);
+  release_texts(s->corrupt, s->o.ncorrupt), release_texts(s->site, s->o.nsite);
   fv_input_free(s->clean_input);
-  free(s->corruptions), free(s->inputs), free(s->sites), free(s->series), free(s->series_of), free(s->cell_of);
+  free(s->corruptions), free(s->inputs), free(s->sites), free(s->series);
   free(s->clean_p), free(s->clean_log_p);
   *s = (fv_sweep){0};
 }
@@ -193,10 +205,12 @@ static fv_status check_rows(const fv_sweep *s, size_t corrupt, const fv_sweep_si
 fv_status fv_sweep_prepare(const fv_model *model, const fv_sweep_options *options, fv_sweep *s, fv_error *err) {
   *s = (fv_sweep){.model = model, .o = *options, .correct = -1, .incorrect = -1};
   fv_status st = check_options(&s->o, err);
-  if (st) return s->o.ncorrupt = s->o.nsite = 0, st;
+  if (st) return st;
+  s->corrupt = copy_texts(s->o.corrupt, s->o.ncorrupt), s->site = copy_texts(s->o.site, s->o.nsite);
+  s->o.corrupt = (const char *const *)s->corrupt, s->o.site = (const char *const *)s->site;
   s->corruptions = fv_alloc(s->o.ncorrupt, sizeof *s->corruptions);
   s->inputs = fv_alloc(s->o.ncorrupt, sizeof *s->inputs), s->sites = fv_alloc(s->o.nsite, sizeof *s->sites);
-  if (!s->corruptions || !s->inputs || !s->sites) return no_memory(err);
+  if (!s->corrupt || !s->site || !s->corruptions || !s->inputs || !s->sites) return no_memory(err);
   for (size_t i = 0; i < s->o.ncorrupt && !st; i++)
     st = fv_corruption_parse(s->o.corrupt[i], &s->o.input, &s->corruptions[i], err);
   if (!st) st = fv_input_new(model, &s->o.input, &s->clean_input, err);
@@ -216,15 +230,14 @@ fv_status fv_sweep_prepare(const fv_model *model, const fv_sweep_options *option
   return st;
 }
 
-/* ---- runs ---- */
+/* ---- values ---- */
 
-static void read_value(const fv_sweep *s, const float *logits, int64_t V, fv_sweep_value *out) {
+void fv_sweep_read(const fv_sweep *s, const float *logits, int64_t V, fv_sweep_value *out) {
   fv_metrics_compute(logits, V, s->correct, s->clean_p, s->clean_log_p, &out->m);
   out->logit_diff = s->incorrect < 0 ? NAN : logits[s->correct] - logits[s->incorrect];
 }
 
-/* The clean run, which is read first: its probabilities, and the answers that all runs are judged by. */
-static fv_status read_clean(fv_sweep *s, const float *logits, int64_t V, fv_error *err) {
+fv_status fv_sweep_read_clean(fv_sweep *s, const float *logits, int64_t V, fv_error *err) {
   s->clean_p = fv_alloc((size_t)V, sizeof *s->clean_p), s->clean_log_p = fv_alloc((size_t)V, sizeof *s->clean_log_p);
   if (!s->clean_p || !s->clean_log_p) return no_memory(err);
   s->top = 0;
@@ -235,119 +248,8 @@ static fv_status read_clean(fv_sweep *s, const float *logits, int64_t V, fv_erro
   if (st) return st;
   fv_probabilities(logits, V, s->clean_p);
   for (int64_t v = 0; v < V; v++) s->clean_log_p[v] = log(s->clean_p[v]);
-  read_value(s, logits, V, &s->clean);
+  fv_sweep_read(s, logits, V, &s->clean);
   return FV_OK;
-}
-
-/* Called by several threads, each for other runs. */
-static fv_status read_logits(void *user, int run, const float *logits, int64_t V, fv_error *err) {
-  fv_sweep *s = user;
-  if (s->series_of[run] < 0) return read_clean(s, logits, V, err);
-  fv_sweep_series *series = &s->series[s->series_of[run]];
-  read_value(s, logits, V, s->cell_of[run] < 0 ? &series->corrupted : &series->cells[s->cell_of[run]]);
-  return FV_OK;
-}
-
-static fv_status add_run(fv_sweep *s, int parent, const fv_input *input, int of_series, int cell, int *run,
-                         fv_error *err) {
-  fv_status st = fv_wave_run(s->wave, parent, input, run, err);
-  if (st) return st;
-  if (!fv_grow(&s->series_of, &s->series_room, (size_t)*run + 1, sizeof *s->series_of) ||
-      !fv_grow(&s->cell_of, &s->cell_room, (size_t)*run + 1, sizeof *s->cell_of))
-    return no_memory(err);
-  s->series_of[*run] = of_series, s->cell_of[*run] = cell;
-  return FV_OK;
-}
-
-static fv_status add_corrupted(fv_sweep *s, size_t c, int of_series, int *run, fv_error *err) {
-  fv_status st = add_run(s, 0, s->inputs[c], of_series, -1, run, err);
-  return st || !s->corruptions[c].edit ? st : fv_wave_do(s->wave, *run, s->corruptions[c].edit, -1, err);
-}
-
-/* A cell that is about to become a run: head is an index into the site's list. */
-typedef struct place {
-  const fv_sweep_site *site;
-  size_t layer;
-  int64_t row, head;
-} place;
-
-static fv_status write_place(fv_sweep *s, int run, int source, const fv_selection *where, const place *p,
-                             fv_error *err) {
-  fv_selection one = *where;
-  int64_t row = p->row, head = p->site->heads ? p->site->heads[p->head] : 0;
-  one.rows = &row, one.nrows = 1, one.all_rows = false;
-  if (p->site->heads) one.width /= one.nheads, one.heads = &head, one.nheads = 1, one.all_heads = false;
-  fv_edit_options edit = {.op = "replace", .at = &one, .source = source};
-  return fv_wave_edit(s->wave, run, &edit, err);
-}
-
-static fv_status add_cell(fv_sweep *s, int parent, int source, int of_series, const place *p, int cell, fv_error *err) {
-  int run;
-  fv_status st = add_run(s, parent, NULL, of_series, cell, &run, err);
-  const fv_selection *at = &p->site->cells[p->layer];
-  if (!st && at->layer < 0) st = write_place(s, run, source, at, p, err);
-  for (size_t k = 0; k < p->site->nall && !st; k++) {
-    const fv_selection *other = &p->site->all[k];
-    int64_t lo = at->layer - s->o.window / 2, hi = at->layer + (s->o.window + 1) / 2;
-    if (other->layer >= lo && other->layer < hi) st = write_place(s, run, source, other, p, err);
-  }
-  return st ? st : fv_wave_readout(s->wave, run, read_logits, s, err);
-}
-
-/* All cells of a series. With fresh noise for every cell the order is that of the draws: rows outside, layers inside.
- */
-static fv_status add_cells(fv_sweep *s, size_t c, int of_series, int corrupted, fv_error *err) {
-  bool fresh = s->o.redraw && s->corruptions[c].noise;
-  int64_t base = 0;
-  fv_status st = FV_OK;
-  for (size_t i = 0; i < s->o.nsite && !st; i++) {
-    const fv_sweep_site *site = &s->sites[i];
-    for (int64_t row = 0; row < site->nrows; row++)
-      for (size_t layer = 0; layer < site->ncells; layer++)
-        for (int64_t head = 0; head < site->nheads && !st; head++) {
-          place p = {site, layer, site->rows[row], head};
-          int from = corrupted;
-          int64_t cell = base + ((int64_t)layer * site->nrows + row) * site->nheads + head;
-          if (fresh) st = add_corrupted(s, c, of_series, &from, err);
-          if (!st) st = add_cell(s, s->o.noise ? 0 : from, s->o.noise ? from : 0, of_series, &p, (int)cell, err);
-        }
-    base += (int64_t)site->ncells * site->nrows * site->nheads;
-  }
-  return st;
-}
-
-static fv_status add_series(fv_sweep *s, size_t c, int64_t draw, fv_error *err) {
-  int corrupted, index = (int)s->nseries;
-  fv_sweep_series *grown = realloc(s->series, (s->nseries + 1) * sizeof *grown);
-  if (!grown) return no_memory(err);
-  s->series = grown;
-  s->series[s->nseries++] =
-      (fv_sweep_series){.corrupt = c, .draw = draw, .cells = fv_alloc((size_t)s->ncells, sizeof(fv_sweep_value))};
-  if (!s->series[index].cells) return no_memory(err);
-  fv_status st = add_corrupted(s, c, index, &corrupted, err);
-  if (!st) st = fv_wave_readout(s->wave, corrupted, read_logits, s, err);
-  return st ? st : add_cells(s, c, index, corrupted, err);
-}
-
-fv_status fv_sweep_build(fv_sweep *s, fv_error *err) {
-  fv_wave_options options = {.memory = s->o.memory, .threaded = true};
-  int clean;
-  fv_status st = fv_wave_new(s->model, &options, &s->wave, err);
-  if (!st) st = add_run(s, -1, s->clean_input, -1, -1, &clean, err);
-  if (!st) st = fv_wave_readout(s->wave, clean, read_logits, s, err);
-  for (size_t c = 0; c < s->o.ncorrupt && !st; c++) {
-    st = fv_wave_seed(s->wave, s->o.stream, s->o.seed, err);
-    int64_t draws = s->corruptions[c].noise ? s->o.draws : 1;
-    for (int64_t d = 0; d < draws && !st; d++) st = add_series(s, c, d, err);
-  }
-  return st;
-}
-
-fv_status fv_sweep_run(fv_sweep *s, const fv_progress *progress, fv_cost *cost, int64_t *checked, fv_error *err) {
-  *checked = 0;
-  fv_status st = fv_wave_compute(s->wave, progress, err);
-  if (!st && s->o.check > 0.0) st = fv_wave_check(s->wave, s->o.check, (uint64_t)s->o.seed, checked, err);
-  return st ? st : fv_wave_cost(s->wave, cost, err);
 }
 
 /* ---- results ---- */

@@ -1,10 +1,10 @@
 /* Sweeps: what a causal trace and activation patching share.
  *
  * A sweep is a clean run, per corruption and draw a corrupted run, and per cell (site, layer, row, head) a patched run:
- * one of the two with the other's state written at the cell. fv_sweep_prepare resolves everything, fv_sweep_build adds
- * the runs to a wave; after fv_wave_compute the values are in `series`. Cells are numbered in the order of the long
- * table: site, layer, row, head. A sweep belongs to one thread; it is a caller's struct that fv_sweep_release empties,
- * also after a failure. Cost: a few hundred bytes per run besides what the wave takes.
+ * one of the two with the other's state written at the cell. fv_sweep_prepare resolves everything, fv_bundle_add
+ * (experiment/bundle.h) adds the runs to a wave; after fv_bundle_compute the values are in `series`. Cells are numbered
+ * in the order of the long table: site, layer, row, head. A sweep belongs to one thread; it is a caller's struct that
+ * fv_sweep_release empties, also after a failure. Cost: a few dozen bytes per run besides what the wave takes.
  */
 #ifndef FOVEA_EXPERIMENT_SWEEP_H
 #define FOVEA_EXPERIMENT_SWEEP_H
@@ -13,7 +13,7 @@
 #include "fovea/answer.h"
 #include "fovea/table.h"
 
-/* Borrowed from the caller's options. */
+/* Borrowed from the caller's options, but for the lists of texts, which are copied. */
 typedef struct fv_sweep_options {
   fv_input_options input;
   const char *const *corrupt;
@@ -54,30 +54,34 @@ typedef struct fv_sweep_site {
 typedef struct fv_sweep_series {
   size_t corrupt;
   int64_t draw;
-  fv_sweep_value corrupted, *cells;
+  fv_sweep_value corrupted, *cells; /* [ncells] */
 } fv_sweep_series;
 
 typedef struct fv_sweep {
   const fv_model *model;
   fv_sweep_options o;
+  char **corrupt, **site; /* owned; o's lists are these */
   fv_input *clean_input;
   fv_corruption *corruptions;
   fv_input **inputs; /* per corruption; NULL: an edit */
   fv_sweep_site *sites;
-  int64_t ncells; /* of one series */
+  int64_t ncells, runs; /* of one series; that it takes alone */
   fv_sweep_series *series;
   size_t nseries;
-  fv_wave *wave;
-  int *series_of, *cell_of; /* per run; series -1: the clean run; cell -1: a corrupted run */
-  size_t series_room, cell_room;
   int32_t correct, incorrect, top; /* top: the clean run's own answer. incorrect -1: none */
   fv_sweep_value clean;
   double *clean_p, *clean_log_p; /* [V] */
+  fv_error failure;              /* of this sweep alone, while its bundle was computed */
 } fv_sweep;
 
 fv_status fv_sweep_prepare(const fv_model *model, const fv_sweep_options *options, fv_sweep *out, fv_error *err);
-fv_status fv_sweep_build(fv_sweep *s, fv_error *err);
 void fv_sweep_release(fv_sweep *s);
+
+/* The clean run's logits, to be read before all others: its probabilities, and the answers that every run is judged by.
+ * FV_EUSAGE: the answer that nobody named is the incorrect one. */
+fv_status fv_sweep_read_clean(fv_sweep *s, const float *logits, int64_t V, fv_error *err);
+/* Any thread. */
+void fv_sweep_read(const fv_sweep *s, const float *logits, int64_t V, fv_sweep_value *out);
 
 /* What a row is; a row that is no token has a name instead of a piece. */
 fv_row_info fv_sweep_row(const fv_sweep *s, const fv_sweep_site *site, int64_t row);
@@ -86,7 +90,5 @@ fv_row_info fv_sweep_row(const fv_sweep *s, const fv_sweep_site *site, int64_t r
 float fv_sweep_effect(const fv_sweep *s, const fv_sweep_series *series, const fv_sweep_value *cell);
 /* Hands every cell of every series to the sink; `answer` is the text of the column of that name. */
 fv_status fv_sweep_emit(const fv_sweep *s, const char *sample, const char *answer, fv_sink sink, fv_error *err);
-/* Computes and, if the options say so, checks. *cost and *checked are what that was. */
-fv_status fv_sweep_run(fv_sweep *s, const fv_progress *progress, fv_cost *cost, int64_t *checked, fv_error *err);
 
 #endif

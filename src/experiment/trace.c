@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
-#include "experiment/sweep.h"
+#include "experiment/bundle.h"
 #include "experiment/trace_maps.h"
 #include "model/loaded.h"
 
@@ -59,24 +59,19 @@ fv_status fv_trace_choose(const fv_model *model, fv_trace_choice *out, fv_error 
   return FV_OK;
 }
 
-typedef struct tracer {
-  fv_sweep sweep;
-  fv_trace_choice choice; /* of the model, for what the options leave open */
-  const char *corrupt[1], *restore[2];
-} tracer;
-
 static fv_status no_memory(fv_error *err) { return fv_fail(err, FV_ENOMEM, "no memory for the trace"); }
 
-static fv_status prepare(tracer *t, const fv_model *model, const fv_trace_options *o, fv_error *err) {
-  fv_status st = fv_trace_choose(model, &t->choice, err);
+fv_status fv_trace_prepare(const fv_model *model, const fv_trace_options *o, fv_sweep *s, fv_error *err) {
+  fv_trace_choice choice;
+  *s = (fv_sweep){0};
+  fv_status st = fv_trace_choose(model, &choice, err);
   if (st) return st;
-  t->corrupt[0] = t->choice.corrupt;
-  for (size_t i = 0; i < t->choice.nrestore; i++) t->restore[i] = t->choice.restore[i];
+  const char *corrupt[1] = {choice.corrupt}, *restore[2] = {choice.restore[0], choice.restore[1]};
   fv_sweep_options sweep = {.input = o->input,
-                            .corrupt = o->ncorrupt ? o->corrupt : t->corrupt,
+                            .corrupt = o->ncorrupt ? o->corrupt : corrupt,
                             .ncorrupt = o->ncorrupt ? o->ncorrupt : 1,
-                            .site = o->nrestore ? o->restore : t->restore,
-                            .nsite = o->nrestore ? o->nrestore : t->choice.nrestore,
+                            .site = o->nrestore ? o->restore : restore,
+                            .nsite = o->nrestore ? o->nrestore : choice.nrestore,
                             .option = "restore",
                             .layer_start = o->layer_start,
                             .window = o->window,
@@ -87,8 +82,7 @@ static fv_status prepare(tracer *t, const fv_model *model, const fv_trace_option
                             .seed = o->seed,
                             .memory = o->memory,
                             .check = o->check};
-  st = fv_sweep_prepare(model, &sweep, &t->sweep, err);
-  return st ? st : fv_sweep_build(&t->sweep, err);
+  return fv_sweep_prepare(model, &sweep, s, err);
 }
 
 /* One series' values of one site, as a map of rows by layers. */
@@ -156,25 +150,30 @@ static void add_cost(fv_cost *sum, const fv_cost *one) {
   sum->streamed += one->streamed;
 }
 
+fv_status fv_trace_finish(const fv_sweep *s, const fv_trace_options *options, fv_sink sink, fv_trace_result *result,
+                          fv_error *err) {
+  fv_status st = describe_answer(s, result, err);
+  if (!st) st = fv_sweep_emit(s, options->sample, result->answer, sink, err);
+  return st ? st : collect(s, result, err);
+}
+
 fv_status fv_trace(const fv_model *model, const fv_trace_options *options, fv_sink sink, const fv_progress *progress,
                    fv_trace_result *result, fv_error *err) {
-  tracer t = {0};
-  fv_cost cost = {0};
-  int64_t checked = 0;
-  fv_status st = prepare(&t, model, options, err);
-  if (!st) st = fv_sweep_run(&t.sweep, progress, &cost, &checked, err);
-  if (!st) st = describe_answer(&t.sweep, result, err);
-  if (!st) st = fv_sweep_emit(&t.sweep, options->sample, result->answer, sink, err);
-  if (!st) st = collect(&t.sweep, result, err);
+  fv_sweep s;
+  fv_cost cost;
+  int64_t checked;
+  fv_status st = fv_trace_prepare(model, options, &s, err);
+  if (!st) st = fv_sweep_alone(model, &s, progress, &cost, &checked, err);
+  if (!st) st = fv_trace_finish(&s, options, sink, result, err);
   if (!st) add_cost(&result->cost, &cost), result->runs += cost.runs, result->checked += checked;
-  fv_sweep_release(&t.sweep);
+  fv_sweep_release(&s);
   return st;
 }
 
 fv_status fv_trace_cost(const fv_model *model, const fv_trace_options *options, fv_cost *out, fv_error *err) {
-  tracer t = {0};
-  fv_status st = prepare(&t, model, options, err);
-  if (!st) st = fv_wave_cost(t.sweep.wave, out, err);
-  fv_sweep_release(&t.sweep);
+  fv_sweep s;
+  fv_status st = fv_trace_prepare(model, options, &s, err);
+  if (!st) st = fv_sweep_alone(model, &s, NULL, out, NULL, err);
+  fv_sweep_release(&s);
   return st;
 }

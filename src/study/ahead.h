@@ -10,7 +10,7 @@
 
 #include "study/study_inside.h"
 
-enum { FV_AHEAD = 4 };
+enum { FV_AHEAD = 8 };
 
 typedef struct fv_ahead fv_ahead;
 

@@ -55,6 +55,9 @@ fv_status fv_store_integer(const fv_store *store, const char *sql, int64_t *out,
 /* BEGIN IMMEDIATE; and COMMIT when st is FV_OK, otherwise ROLLBACK. Returns the first failure. */
 fv_status fv_store_begin(const fv_store *store, fv_error *err);
 fv_status fv_store_end(const fv_store *store, fv_status st, fv_error *err);
+/* What fv_store_put does, within a transaction of the caller's. */
+fv_status fv_store_write_sample(const fv_store *store, const fv_store_sample *sample, const fv_store_result *results,
+                                size_t nresults, fv_error *err);
 
 /* Binding by position, counted from 1; empty (NULL and "", negative, NaN) becomes NULL. */
 void fv_store_bind_text(sqlite3_stmt *stmt, int at, const char *text);

@@ -255,17 +255,21 @@ static fv_status check_name(const fv_store *s, const fv_store_sample *x, fv_erro
   return st;
 }
 
-fv_status fv_store_put(fv_store *s, const fv_store_sample *sample, const fv_store_result *results, size_t nresults,
-                       fv_error *err) {
+fv_status fv_store_write_sample(const fv_store *s, const fv_store_sample *sample, const fv_store_result *results,
+                                size_t nresults, fv_error *err) {
   if (sample->id < 1 || !sample->name || !sample->name[0] || !sample->status)
     return fv_fail(err, FV_EUSAGE, "%s: a sample needs a positive id, a name and a status", s->path);
-  fv_status st = fv_store_begin(s, err);
-  if (st) return st;
-  st = check_name(s, sample, err);
+  fv_status st = check_name(s, sample, err);
   if (!st) st = write_sample(s, sample, err);
   if (!st) st = write_rows(s, sample, err);
-  if (!st) st = write_results(s, sample->id, results, nresults, err);
-  return fv_store_end(s, st, err);
+  return st ? st : write_results(s, sample->id, results, nresults, err);
+}
+
+fv_status fv_store_put(fv_store *s, const fv_store_sample *sample, const fv_store_result *results, size_t nresults,
+                       fv_error *err) {
+  fv_status st = fv_store_begin(s, err);
+  if (st) return st;
+  return fv_store_end(s, fv_store_write_sample(s, sample, results, nresults, err), err);
 }
 
 fv_status fv_store_put_results(fv_store *s, int64_t id, const fv_store_result *results, size_t nresults,

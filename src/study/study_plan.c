@@ -7,7 +7,7 @@
 #include "experiment/corruption.h"
 #include "study/nearest.h"
 #include "study/store_inside.h"
-#include "study/study_inside.h"
+#include "study/study_sample.h"
 
 /* Bytes of the database per row of the long table, indices and all; measured on studies of both kinds. */
 enum { CELL_BYTES = 80, SAMPLE_BYTES = 2048, PROBES = 4, TRIES = 256 };
@@ -170,21 +170,38 @@ fv_status fv_study_check(const fv_study *s, const fv_model *model, fv_error *err
 
 /* ---- cost ---- */
 
-static void add_cost(fv_cost *sum, const fv_cost *one, int64_t times) {
-  sum->runs += one->runs * times, sum->parts += one->parts * times, sum->rows += one->rows * times;
-  sum->flops += one->flops * (double)times, sum->full_flops += one->full_flops * (double)times;
+static void add_cost(fv_cost *sum, const fv_cost *one) {
+  sum->runs += one->runs, sum->parts += one->parts, sum->rows += one->rows;
+  sum->flops += one->flops, sum->full_flops += one->full_flops;
   if (one->memory > sum->memory) sum->memory = one->memory;
   if (one->weights > sum->weights) sum->weights = one->weights;
 }
 
-static fv_status probe(const fv_study *s, const fv_model *model, size_t i, size_t memory, fv_cost *sum, fv_error *err) {
-  fv_status st = FV_OK;
-  *sum = (fv_cost){0};
-  for (size_t k = 0; k < s->nsweeps && !st; k++) {
-    fv_cost one;
-    st = fv_study_sweep_cost(s, model, &s->sweeps[k], i, memory, &one, err);
-    if (!st) add_cost(sum, &one, 1);
+/* Samples whose cost was found: their number, the sum, and their rows of the long table. */
+typedef struct probes {
+  int64_t count, cells;
+  fv_cost sum;
+} probes;
+
+static fv_status probe(const fv_study *s, const fv_model *model, size_t i, size_t memory, probes *p, fv_error *err) {
+  fv_study_sample *x = NULL;
+  fv_bundle *bundle;
+  fv_cost asked = {0}, one = {0};
+  int64_t cells;
+  fv_status st = fv_bundle_new(model, memory, &bundle, err);
+  if (st) return st;
+  st = fv_study_sample_new(s, model, i, NULL, NULL, &x, err);
+  if (!st) st = fv_study_samples_ask(&x, 1, memory, true, &asked, err);
+  if (!st) st = fv_study_sample_add(x, NULL, bundle, memory, err);
+  if (!st && fv_study_sample_reason(x)) st = fv_fail(err, FV_EFORMAT, "%s", fv_study_sample_reason(x));
+  if (!st) st = fv_bundle_cost(bundle, &one, err);
+  if (!st) {
+    fv_study_sample_size(x, &one.runs, &cells);
+    add_cost(&p->sum, &one), add_cost(&p->sum, &asked);
+    p->cells += cells, p->count++;
   }
+  fv_bundle_free(bundle);
+  fv_study_sample_free(x);
   return st;
 }
 
@@ -202,19 +219,17 @@ static fv_status lacks(const fv_study *s, size_t i, bool *yes, fv_error *err) {
 
 /* The cost of up to PROBES of the samples still to come, spread over them; where none of these can be used, of any. */
 static fv_status probe_some(const fv_study *s, const fv_model *model, size_t memory, const bool *todo, int64_t left,
-                            fv_study_cost *out, fv_cost *sum, int64_t *probes, fv_error *err) {
+                            fv_study_cost *out, probes *p, fv_error *err) {
   int64_t every = left > PROBES ? left / PROBES : 1;
   fv_status st = FV_OK;
-  for (int others = 0; others < 2 && *probes == 0; others++) {
+  for (int others = 0; others < 2 && p->count == 0; others++) {
     int64_t seen = 0, tries = 0;
-    for (size_t i = 0; i < s->pairs.count && !st && *probes < PROBES && tries < TRIES; i++) {
+    for (size_t i = 0; i < s->pairs.count && !st && p->count < PROBES && tries < TRIES; i++) {
       fv_error own = {0};
-      fv_cost one;
       if (!todo[i] || (seen++ % every == 0) == (others == 1)) continue;
-      fv_status fails = probe(s, model, i, memory, &one, &own);
+      fv_status fails = probe(s, model, i, memory, p, &own);
       tries++;
       if (fails && !fv_study_excludes(fails)) st = fv_fail(err, fails, "%s", own.text);
-      if (!fails) add_cost(sum, &one, 1), ++*probes;
       if (fails && !out->reason[0])
         snprintf(out->reason, sizeof out->reason, "%.60s: %.180s", s->pairs.list[i].sample, own.text);
     }
@@ -224,7 +239,7 @@ static fv_status probe_some(const fv_study *s, const fv_model *model, size_t mem
 
 fv_status fv_study_plan(const fv_study *s, const fv_model *model, const fv_study_options *o, fv_study_cost *out,
                         fv_error *err) {
-  int64_t mine = 0, stored = 0, probes = 0;
+  int64_t mine = 0, stored = 0;
   bool *todo = fv_alloc(s->pairs.count, sizeof *todo);
   *out = (fv_study_cost){0};
   if (!todo) return fv_fail(err, FV_ENOMEM, "no memory");
@@ -235,17 +250,17 @@ fv_status fv_study_plan(const fv_study *s, const fv_model *model, const fv_study
     if (todo[i]) st = lacks(s, i, &yes, err);
     if (yes) todo[i] = false, out->lacking++;
   }
-  fv_cost sum = {0};
   int64_t left = mine - stored - out->lacking;
-  if (!st) st = probe_some(s, model, o->memory, todo, left, out, &sum, &probes, err);
+  probes p = {0};
+  if (!st) st = probe_some(s, model, o->memory, todo, left, out, &p, err);
   free(todo);
-  if (st || probes == 0) return st;
-  out->cost = (fv_cost){.memory = sum.memory, .weights = sum.weights};
-  double share = (double)left / (double)probes;
-  out->cost.runs = (int64_t)((double)sum.runs * share), out->cost.parts = (int64_t)((double)sum.parts * share);
-  out->cost.rows = (int64_t)((double)sum.rows * share);
-  out->cost.flops = sum.flops * share, out->cost.full_flops = sum.full_flops * share;
-  out->cells = out->cost.runs;
+  if (st || p.count == 0) return st;
+  out->cost = (fv_cost){.memory = p.sum.memory, .weights = p.sum.weights};
+  double share = (double)left / (double)p.count;
+  out->cost.runs = (int64_t)((double)p.sum.runs * share), out->cost.parts = (int64_t)((double)p.sum.parts * share);
+  out->cost.rows = (int64_t)((double)p.sum.rows * share);
+  out->cost.flops = p.sum.flops * share, out->cost.full_flops = p.sum.full_flops * share;
+  out->cells = (int64_t)((double)p.cells * share);
   out->bytes = (double)out->cells * CELL_BYTES + (double)left * SAMPLE_BYTES;
   return FV_OK;
 }

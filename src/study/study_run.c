@@ -11,6 +11,9 @@
 
 /* Samples that took longer than this are on the disk before the next one begins: a commit takes milliseconds. */
 #define WORTH_WAITING 0.5
+/* Samples share a wave as long as it is no more work than this, a few tenths of a second: a kill loses a wave. More of
+ * them in one wave than FV_AHEAD gain little. */
+#define WAVE_FLOPS 12e9
 
 static double now(void) {
   struct timespec t;
@@ -88,12 +91,14 @@ typedef struct runner {
   fv_store *store;
   fv_ahead *ahead;
   fv_writer *writer;
-  size_t *list, count, at; /* samples to compute; the one that is */
+  size_t *list, count, at, n; /* samples to compute; those of the wave that is computed: n from `at` on */
+  fv_study_sample *samples[FV_AHEAD];
+  double each; /* operations of one sample of the last wave; 0: not known */
 } runner;
 
 static bool on_progress(void *user, double done) {
   const runner *r = user;
-  return r->o->progress.fn(r->o->progress.user, ((double)r->at + done) / (double)r->count);
+  return r->o->progress.fn(r->o->progress.user, ((double)r->at + done * (double)r->n) / (double)r->count);
 }
 
 static void keep_reason(runner *r, const fv_record *record) {
@@ -103,34 +108,89 @@ static void keep_reason(runner *r, const fv_record *record) {
     snprintf(r->result->reason, sizeof r->result->reason, "%s: %s", record->sample.name, record->sample.reason);
 }
 
-static fv_status run_one(runner *r, fv_error *err) {
-  fv_error unreadable = {0};
-  fv_record *record = NULL;
+/* How many of the samples that are left share the next wave. */
+static size_t choose_count(const runner *r) {
+  size_t n = FV_AHEAD, left = r->count - r->at;
+  if (r->o->wave_samples > 0 && r->o->wave_samples < FV_AHEAD) n = (size_t)r->o->wave_samples;
+  if (r->o->wave_samples == 0 && r->each * FV_AHEAD > WAVE_FLOPS) n = (size_t)(WAVE_FLOPS / r->each);
+  if (n == 0 || (r->o->wave_samples == 0 && r->each == 0.0)) n = 1;
+  return n < left ? n : left;
+}
+
+/* Their inputs and sweeps; the pictures decoded ahead are then free for the next. */
+static fv_status read_samples(runner *r, fv_bundle *bundle, fv_error *err) {
+  fv_status st = FV_OK;
+  fv_cost asked;
+  const fv_pictures *pictures = fv_ahead_pictures(r->ahead);
+  for (size_t k = 0; k < r->n && !st; k++) {
+    fv_error unreadable = {0};
+    double from = now();
+    fv_ahead_wait(r->ahead, r->at + k, &unreadable);
+    r->result->waited += now() - from;
+    st = fv_study_sample_new(r->s, r->model, r->list[r->at + k], pictures, &unreadable, &r->samples[k], err);
+  }
+  if (!st) st = fv_study_samples_ask(r->samples, r->n, r->o->memory, false, &asked, err);
+  if (!st) r->result->runs += asked.runs;
+  for (size_t k = 0; k < r->n && !st; k++) {
+    st = fv_study_sample_add(r->samples[k], pictures, bundle, r->o->memory, err);
+    fv_ahead_done(r->ahead, r->at + k);
+  }
+  return st;
+}
+
+static fv_status compute_samples(runner *r, fv_bundle *bundle, fv_error *err) {
   fv_progress inner = {r->o->progress.fn ? on_progress : NULL, r};
+  fv_cost cost;
+  fv_status st = fv_bundle_compute(bundle, &inner, err);
+  if (!st) st = fv_bundle_cost(bundle, &cost, err);
+  if (!st) r->each = cost.flops / (double)r->n;
+  for (size_t k = 0; k < r->n && !st; k++) {
+    int64_t runs, cells;
+    fv_study_sample_size(r->samples[k], &runs, &cells);
+    r->result->runs += runs;
+  }
+  return st;
+}
+
+static fv_status store_samples(runner *r, double seconds, fv_error *err) {
+  fv_status st = FV_OK;
+  fv_record *first = NULL, **last = &first;
   double from = now();
-  fv_ahead_wait(r->ahead, r->at, &unreadable);
+  for (size_t k = 0; k < r->n && !st; k++) {
+    st = fv_study_sample_finish(r->samples[k], last, err);
+    if (st) break;
+    (*last)->sample.seconds = seconds / (double)r->n;
+    last = &(*last)->next;
+  }
+  if (st) return fv_record_free(first), st;
+  for (const fv_record *record = first; record; record = record->next) keep_reason(r, record);
+  st = fv_writer_put(r->writer, first, err);
+  if (!st && seconds > WORTH_WAITING) st = fv_writer_wait(r->writer, err);
   r->result->waited += now() - from;
-  double begun = now();
-  fv_status st = fv_study_sample(r->s, r->model, r->list[r->at], fv_ahead_pictures(r->ahead), r->o->memory, &unreadable,
-                                 &inner, &record, &r->result->runs, err);
-  fv_ahead_done(r->ahead, r->at);
+  return st;
+}
+
+static fv_status run_wave(runner *r, fv_error *err) {
+  fv_bundle *bundle;
+  double begun = now(), waited = r->result->waited;
+  fv_status st = fv_bundle_new(r->model, r->o->memory, &bundle, err);
   if (st) return st;
-  from = now();
-  record->sample.seconds = from - begun;
-  keep_reason(r, record);
-  bool worth_it = record->sample.seconds > WORTH_WAITING;
-  st = fv_writer_put(r->writer, record, err);
-  if (!st && worth_it) st = fv_writer_wait(r->writer, err);
-  r->result->waited += now() - from;
+  st = read_samples(r, bundle, err);
+  if (!st) st = compute_samples(r, bundle, err);
+  double seconds = now() - begun - (r->result->waited - waited);
+  if (!st) st = store_samples(r, seconds, err);
+  fv_bundle_free(bundle);
+  for (size_t k = 0; k < r->n; k++) fv_study_sample_free(r->samples[k]), r->samples[k] = NULL;
   return st;
 }
 
 static fv_status run_all(runner *r, fv_error *err) {
   fv_status st = fv_writer_start(r->store, &r->writer, err);
   if (!st) st = fv_ahead_start(r->s, r->model, r->list, r->count, &r->ahead, err);
-  for (r->at = 0; r->at < r->count && !st; r->at++) {
+  for (; r->at < r->count && !st; r->at += r->n) {
+    r->n = choose_count(r);
     if (r->o->progress.fn && !on_progress(r, 0.0)) st = fv_fail(err, FV_ECANCELLED, "stopped on request");
-    if (!st) st = run_one(r, err);
+    if (!st) st = run_wave(r, err);
   }
   fv_ahead_stop(r->ahead);
   fv_error own = {0};

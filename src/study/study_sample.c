@@ -6,18 +6,29 @@
 #include "base/bytes.h"
 #include "fovea/answer.h"
 
-typedef struct job {
+/* One sweep of the sample. */
+typedef struct part {
+  const fv_study_sweep *how;
+  fv_sample_options o;
+  fv_patch_options patch; /* these borrow from `o` */
+  fv_trace_options trace;
+  fv_table *table; /* owned by the record */
+  fv_sweep sweep;
+  bool computed; /* it is in the bundle */
+} part;
+
+struct fv_study_sample {
   const fv_study *s;
   const fv_model *model;
   size_t i;
   const fv_pair *pair;
-  const fv_pictures *pictures;
-  size_t memory;
-  const fv_progress *progress;
-  size_t sweep; /* that is computed */
   fv_record *r;
-  int64_t *runs;
-} job;
+  fv_input *clean;
+  int32_t top; /* the clean run's own answer, when it was asked for */
+  part *parts; /* per sweep */
+};
+
+typedef fv_study_sample job;
 
 static fv_status no_memory(fv_error *err) { return fv_fail(err, FV_ENOMEM, "no memory for the sample"); }
 
@@ -72,30 +83,30 @@ static fv_status exclude_by(job *j, fv_status st, const char *prefix, const fv_e
   return result;
 }
 
-static fv_status read_inputs(job *j, fv_input **clean, fv_error *err) {
+static fv_status read_inputs(job *j, const fv_pictures *pictures, fv_error *err) {
   fv_sample_options o;
   fv_error own = {0};
   fv_status st = fv_sample_options_make(j->s, NULL, j->i, &o, err);
   if (st) return st;
-  o.input.pictures = j->pictures;
-  st = fv_input_new(j->model, &o.input, clean, &own);
+  o.input.pictures = pictures;
+  st = fv_input_new(j->model, &o.input, &j->clean, &own);
   if (st) return exclude_by(j, st, "", &own, err);
-  snprintf(j->r->image_sha256, sizeof j->r->image_sha256, "%s", fv_input_image_sha256(*clean));
+  snprintf(j->r->image_sha256, sizeof j->r->image_sha256, "%s", fv_input_image_sha256(j->clean));
   j->r->sample.image_sha256 = j->r->image_sha256;
   fv_input_options other = o.input;
   other.image = j->pair->corrupt_image;
-  if (other.image && fv_pictures_sha256(j->pictures, &other, j->r->corrupt_sha256))
+  if (other.image && pictures && fv_pictures_sha256(pictures, &other, j->r->corrupt_sha256))
     j->r->sample.corrupt_image_sha256 = j->r->corrupt_sha256;
-  st = fv_sample_rows(j->model, *clean, &j->r->rows, &j->r->infos, &j->r->sample.nrows, err);
+  st = fv_sample_rows(j->model, j->clean, &j->r->rows, &j->r->infos, &j->r->sample.nrows, err);
   j->r->sample.rows = j->r->rows;
   return st;
 }
 
-static fv_status read_answers(job *j, const fv_input *clean, fv_error *err) {
+static fv_status read_answers(job *j, fv_error *err) {
   fv_error own = {0};
   int32_t correct = -1, incorrect = -1;
-  fv_status st = j->pair->correct ? fv_input_answer_id(clean, j->pair->correct, &correct, &own) : FV_OK;
-  if (!st && j->pair->incorrect) st = fv_input_answer_id(clean, j->pair->incorrect, &incorrect, &own);
+  fv_status st = j->pair->correct ? fv_input_answer_id(j->clean, j->pair->correct, &correct, &own) : FV_OK;
+  if (!st && j->pair->incorrect) st = fv_input_answer_id(j->clean, j->pair->incorrect, &incorrect, &own);
   if (st) return exclude_by(j, st, "", &own, err);
   j->r->sample.correct_id = correct, j->r->sample.incorrect_id = incorrect;
   if (correct < 0 || correct != incorrect) return FV_OK;
@@ -115,35 +126,44 @@ static fv_status find_top(void *user, int run, const float *logits, int64_t V, f
   return FV_OK;
 }
 
-static fv_status require_right(job *j, const fv_input *clean, fv_error *err) {
-  fv_wave_options o = {.memory = j->memory};
-  fv_wave *w = NULL;
+static fv_status ask_clean(job *j, fv_wave *w, fv_error *err) {
   fv_error own = {0};
-  int32_t top = -1;
   int run;
   if (!j->pair->correct) return exclude(j, "has no correct answer, which require_right needs", err);
-  fv_status st = fv_wave_new(j->model, &o, &w, &own);
-  if (!st) st = fv_wave_run(w, -1, clean, &run, &own);
-  if (!st) st = fv_wave_readout(w, run, find_top, &top, &own);
-  if (!st) st = fv_wave_compute(w, NULL, &own);
-  fv_wave_free(w);
-  if (st) return exclude_by(j, st, "", &own, err);
-  ++*j->runs;
-  const char *said = fv_input_piece(clean, top);
-  j->r->sample.answer_id = top, j->r->sample.clean_right = top == j->r->sample.correct_id;
+  fv_status st = fv_wave_run(w, -1, j->clean, &run, &own);
+  if (!st) st = fv_wave_readout(w, run, find_top, &j->top, &own);
+  return st ? exclude_by(j, st, "", &own, err) : FV_OK;
+}
+
+static fv_status judge_clean(job *j, fv_error *err) {
+  const char *said = fv_input_piece(j->clean, j->top);
+  j->r->sample.answer_id = j->top, j->r->sample.clean_right = j->top == j->r->sample.correct_id;
   if (!(j->r->answer = fv_strdup(said ? said : ""))) return no_memory(err);
   j->r->sample.answer = j->r->answer;
   if (j->r->sample.clean_right) return FV_OK;
+  fv_error own = {0};
   fv_fail(&own, FV_EMISMATCH, "the clean run answers \"%s\", not \"%s\"", said ? said : "", j->pair->correct);
   return exclude(j, own.text, err);
 }
 
-/* ---- sweeps ---- */
-
-static bool on_progress(void *user, double done) {
-  const job *j = user;
-  return j->progress->fn(j->progress->user, ((double)j->sweep + done) / (double)j->s->nsweeps);
+fv_status fv_study_samples_ask(fv_study_sample *const *samples, size_t n, size_t memory, bool only_cost, fv_cost *cost,
+                               fv_error *err) {
+  fv_wave_options o = {.memory = memory};
+  fv_wave *w = NULL;
+  *cost = (fv_cost){0};
+  if (n == 0 || !samples[0]->s->require_right) return FV_OK;
+  fv_status st = fv_wave_new(samples[0]->model, &o, &w, err);
+  for (size_t k = 0; k < n && !st; k++)
+    if (!excluded(samples[k])) st = ask_clean(samples[k], w, err);
+  if (!st && !only_cost) st = fv_wave_compute(w, NULL, err);
+  if (!st) st = fv_wave_cost(w, cost, err);
+  fv_wave_free(w);
+  for (size_t k = 0; k < n && !st && !only_cost; k++)
+    if (!excluded(samples[k])) st = judge_clean(samples[k], err);
+  return st;
 }
+
+/* ---- sweeps ---- */
 
 static fv_status keep_answer(job *j, int32_t id, const char *answer, fv_error *err) {
   if (j->r->answer) return FV_OK;
@@ -153,31 +173,53 @@ static fv_status keep_answer(job *j, int32_t id, const char *answer, fv_error *e
   return j->r->answer ? FV_OK : no_memory(err);
 }
 
-static fv_status run_patch(job *j, const fv_study_sweep *w, const fv_sample_options *o, fv_sink sink,
-                           const fv_progress *progress, fv_error *own, fv_error *err) {
-  fv_patch_options options;
-  fv_patch_result result = {0};
-  fv_study_patch_options(j->s, w, o, j->i, j->memory, &options);
-  fv_status st = fv_patch(j->model, &options, sink, progress, &result, own), kept = FV_OK;
-  if (!st) {
-    *j->runs += result.runs;
-    kept = keep_answer(j, result.clean_top, result.clean_answer, err);
-    if (!w->answers) j->r->sample.answer_row = result.answer_row;
-  }
-  fv_patch_release(&result);
-  return st ? st : kept;
+/* What a sweep's own failure means for its sample. */
+static fv_status part_fails(job *j, part *p, fv_status st, const fv_error *own, fv_error *err) {
+  /* A control may draw a pair of answers that cannot be told apart; it then has no rows of this sample. */
+  p->computed = false;
+  if (st == FV_EUSAGE && p->how->answers) return FV_OK;
+  char *prefix = fv_format("sweep \"%s\": ", p->how->name);
+  st = prefix ? exclude_by(j, st, prefix, own, err) : no_memory(err);
+  free(prefix);
+  return st;
 }
 
-static fv_status run_trace(job *j, const fv_study_sweep *w, const fv_sample_options *o, fv_sink sink,
-                           const fv_progress *progress, fv_error *own, fv_error *err) {
-  fv_trace_options options;
-  fv_trace_result result = {0};
-  fv_study_trace_options(j->s, w, o, j->i, j->memory, &options);
-  fv_status st = fv_trace(j->model, &options, sink, progress, &result, own), kept = FV_OK;
-  if (!st) *j->runs += result.runs;
-  if (!st && !options.target) kept = keep_answer(j, result.answer_id, result.answer, err);
-  fv_trace_release(&result);
-  return st ? st : kept;
+static fv_status prepare_part(job *j, part *p, const fv_pictures *pictures, size_t memory, fv_error *err) {
+  fv_error own = {0};
+  fv_status st = fv_sample_options_make(j->s, p->how, j->i, &p->o, err);
+  if (st) return st;
+  p->o.input.pictures = pictures;
+  bool patch = p->how->kind == FV_STUDY_PATCH, needs_target = !patch && p->how->target && !p->o.correct;
+  if (p->o.missing || needs_target) {
+    fv_fail(&own, FV_EFORMAT, "the sample has no %s", p->o.missing ? p->o.missing : "correct answer");
+    return part_fails(j, p, FV_EFORMAT, &own, err);
+  }
+  st = fv_table_new(&p->table, err);
+  if (st) return st;
+  j->r->results[j->r->nresults++] = (fv_store_result){p - j->parts + 1, p->table};
+  if (patch) {
+    fv_study_patch_options(j->s, p->how, &p->o, j->i, memory, &p->patch);
+    st = fv_patch_prepare(j->model, &p->patch, &p->sweep, &own);
+  } else {
+    fv_study_trace_options(j->s, p->how, &p->o, j->i, memory, &p->trace);
+    st = fv_trace_prepare(j->model, &p->trace, &p->sweep, &own);
+  }
+  p->computed = !st;
+  return st ? part_fails(j, p, st, &own, err) : FV_OK;
+}
+
+fv_status fv_study_sample_add(fv_study_sample *j, const fv_pictures *pictures, fv_bundle *bundle, size_t memory,
+                              fv_error *err) {
+  fv_status st = FV_OK;
+  for (size_t k = 0; k < j->s->nsweeps && !st && !excluded(j); k++)
+    st = prepare_part(j, &j->parts[k], pictures, memory, err);
+  for (size_t k = 0; k < j->s->nsweeps && !st && !excluded(j); k++) {
+    fv_error own = {0};
+    part *p = &j->parts[k];
+    fv_status fails = p->computed ? fv_bundle_add(bundle, &p->sweep, &own) : FV_OK;
+    if (fails) st = part_fails(j, p, fails, &own, err);
+  }
+  return st;
 }
 
 /* A picture's corruption says which file, for the experiment as it is opened here, and for the rows as the study names
@@ -213,75 +255,80 @@ static void end_renaming(renaming *r) {
   free(r->names);
 }
 
-/* The experiment itself; *own is its failure, err that of keeping its results. */
-static fv_status run_kind(job *j, const fv_study_sweep *w, const fv_sample_options *o, fv_table *table, fv_error *own,
-                          fv_error *err) {
-  fv_progress progress = {on_progress, j};
-  const fv_progress *inner = j->progress->fn ? &progress : NULL;
-  renaming r = {j->s, o, NULL, fv_table_sink(table)};
-  fv_sink sink = {&r, rename_row};
-  fv_status st = start_renaming(&r, err);
-  if (!st)
-    st = w->kind == FV_STUDY_PATCH ? run_patch(j, w, o, sink, inner, own, err)
-                                   : run_trace(j, w, o, sink, inner, own, err);
-  end_renaming(&r);
+static fv_status finish_patch(job *j, const part *p, fv_sink sink, fv_error *err) {
+  fv_patch_result result = {0};
+  fv_status st = fv_patch_finish(&p->sweep, &p->patch, sink, &result, err);
+  if (!st) st = keep_answer(j, result.clean_top, result.clean_answer, err);
+  if (!st && !p->how->answers) j->r->sample.answer_row = result.answer_row;
+  fv_patch_release(&result);
   return st;
 }
 
-static fv_status run_sweep(job *j, const fv_study_sweep *w, fv_error *err) {
-  fv_sample_options o;
+static fv_status finish_trace(job *j, const part *p, fv_sink sink, fv_error *err) {
+  fv_trace_result result = {0};
+  fv_status st = fv_trace_finish(&p->sweep, &p->trace, sink, &result, err);
+  if (!st && !p->trace.target) st = keep_answer(j, result.answer_id, result.answer, err);
+  fv_trace_release(&result);
+  return st;
+}
+
+static fv_status finish_part(job *j, part *p, fv_error *err) {
   fv_error own = {0};
-  fv_table *table = NULL;
-  char *prefix = fv_format("sweep \"%s\": ", w->name);
-  fv_status st = fv_sample_options_make(j->s, w, j->i, &o, err);
-  if (st || !prefix) return free(prefix), st ? st : no_memory(err);
-  o.input.pictures = j->pictures;
-  bool needs_target = w->kind == FV_STUDY_TRACE && w->target && !o.correct;
-  if (o.missing || needs_target) {
-    fv_fail(&own, FV_EFORMAT, "the sample has no %s", o.missing ? o.missing : "correct answer");
-    st = exclude_by(j, FV_EFORMAT, prefix, &own, err);
-  } else if (!(st = fv_table_new(&table, err))) {
-    j->r->results[j->r->nresults++] = (fv_store_result){(int64_t)j->sweep + 1, table};
-    st = run_kind(j, w, &o, table, &own, err);
-    /* A control may draw a pair of answers that cannot be told apart; it then has no rows of this sample. */
-    if (st == FV_EUSAGE && w->answers)
-      st = FV_OK;
-    else if (st && own.text[0])
-      st = exclude_by(j, st, prefix, &own, err);
-  }
-  fv_sample_options_release(&o);
-  free(prefix);
+  renaming r = {j->s, &p->o, NULL, fv_table_sink(p->table)};
+  fv_sink sink = {&r, rename_row};
+  if (p->sweep.failure.status) return part_fails(j, p, p->sweep.failure.status, &p->sweep.failure, err);
+  fv_status st = start_renaming(&r, &own);
+  if (!st && p->how->kind == FV_STUDY_PATCH) st = finish_patch(j, p, sink, &own);
+  if (!st && p->how->kind == FV_STUDY_TRACE) st = finish_trace(j, p, sink, &own);
+  end_renaming(&r);
+  return st ? part_fails(j, p, st, &own, err) : FV_OK;
+}
+
+/* ---- the whole ---- */
+
+fv_status fv_study_sample_new(const fv_study *s, const fv_model *model, size_t i, const fv_pictures *pictures,
+                              const fv_error *unreadable, fv_study_sample **out, fv_error *err) {
+  job *j = *out = fv_alloc(1, sizeof *j);
+  if (!j) return no_memory(err);
+  *j = (job){.s = s, .model = model, .i = i, .pair = &s->pairs.list[i], .top = -1};
+  j->r = fv_alloc(1, sizeof *j->r), j->parts = fv_alloc(s->nsweeps, sizeof *j->parts);
+  if (j->r) j->r->results = fv_alloc(s->nsweeps, sizeof *j->r->results);
+  fv_status st = j->r && j->r->results && j->parts ? describe(j, err) : no_memory(err);
+  for (size_t k = 0; k < s->nsweeps && !st; k++) j->parts[k].how = &s->sweeps[k];
+  if (!st && unreadable && unreadable->status) st = exclude_by(j, unreadable->status, "", unreadable, err);
+  if (!st && !excluded(j)) st = read_inputs(j, pictures, err);
+  if (!st && !excluded(j)) st = read_answers(j, err);
+  if (st) fv_study_sample_free(j), *out = NULL;
   return st;
 }
 
-static fv_status compute(job *j, fv_error *err) {
-  fv_input *clean = NULL;
-  fv_status st = read_inputs(j, &clean, err);
-  if (!st && !excluded(j)) st = read_answers(j, clean, err);
-  if (!st && !excluded(j) && j->s->require_right) st = require_right(j, clean, err);
-  for (j->sweep = 0; j->sweep < j->s->nsweeps && !st && !excluded(j); j->sweep++)
-    st = run_sweep(j, &j->s->sweeps[j->sweep], err);
-  fv_input_free(clean);
-  return st;
-}
-
-fv_status fv_study_sample(const fv_study *s, const fv_model *model, size_t i, const fv_pictures *pictures,
-                          size_t memory, const fv_error *unreadable, const fv_progress *progress, fv_record **out,
-                          int64_t *runs, fv_error *err) {
-  job j = {.s = s,
-           .model = model,
-           .i = i,
-           .pair = &s->pairs.list[i],
-           .pictures = pictures,
-           .memory = memory,
-           .progress = progress,
-           .runs = runs};
-  j.r = fv_alloc(1, sizeof *j.r);
-  if (!j.r || !(j.r->results = fv_alloc(s->nsweeps, sizeof *j.r->results))) return free(j.r), no_memory(err);
-  fv_status st = describe(&j, err);
-  if (!st && unreadable->status) st = exclude_by(&j, unreadable->status, "", unreadable, err);
-  if (!st && !excluded(&j)) st = compute(&j, err);
-  if (st) return fv_record_free(j.r), st;
-  *out = j.r;
+fv_status fv_study_sample_finish(fv_study_sample *j, fv_record **out, fv_error *err) {
+  fv_status st = FV_OK;
+  for (size_t k = 0; k < j->s->nsweeps && !st && !excluded(j); k++)
+    if (j->parts[k].computed) st = finish_part(j, &j->parts[k], err);
+  if (st) return st;
+  *out = j->r;
+  j->r = NULL;
   return FV_OK;
+}
+
+void fv_study_sample_size(const fv_study_sample *j, int64_t *runs, int64_t *cells) {
+  *runs = *cells = 0;
+  for (size_t k = 0; k < j->s->nsweeps; k++) {
+    const fv_sweep *sweep = &j->parts[k].sweep;
+    *runs += sweep->runs, *cells += (int64_t)sweep->nseries * sweep->ncells;
+  }
+}
+
+const char *fv_study_sample_reason(const fv_study_sample *j) { return j->r->reason; }
+
+void fv_study_sample_free(fv_study_sample *j) {
+  if (!j) return;
+  for (size_t k = 0; j->parts && k < j->s->nsweeps; k++) {
+    fv_sweep_release(&j->parts[k].sweep);
+    fv_sample_options_release(&j->parts[k].o);
+  }
+  fv_input_free(j->clean);
+  fv_record_free(j->r);
+  free(j->parts), free(j);
 }

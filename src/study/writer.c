@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "base/bytes.h"
+#include "study/store_inside.h"
 
 struct fv_writer {
   fv_store *store;
@@ -19,10 +20,20 @@ struct fv_writer {
 };
 
 void fv_record_free(fv_record *r) {
-  if (!r) return;
-  for (size_t i = 0; i < r->nresults; i++) fv_table_free((fv_table *)(uintptr_t)r->results[i].table);
-  free(r->results), free(r->rows), free(r->infos), free(r->reason), free(r->answer), free(r->fields);
-  free(r);
+  for (fv_record *next; r; r = next) {
+    next = r->next;
+    for (size_t i = 0; i < r->nresults; i++) fv_table_free((fv_table *)(uintptr_t)r->results[i].table);
+    free(r->results), free(r->rows), free(r->infos), free(r->reason), free(r->answer), free(r->fields);
+    free(r);
+  }
+}
+
+static fv_status write_all(const fv_store *store, const fv_record *first, fv_error *err) {
+  fv_status st = fv_store_begin(store, err);
+  if (st) return st;
+  for (const fv_record *r = first; r && !st; r = r->next)
+    st = fv_store_write_sample(store, &r->sample, r->results, r->nresults, err);
+  return fv_store_end(store, st, err);
 }
 
 /* Of this thread's processor: waiting for the disk costs the computation nothing. */
@@ -44,7 +55,7 @@ static void *work(void *user) {
     fv_error error = {0};
     double from = now();
     bool tried = !st;
-    if (tried) st = fv_store_put(w->store, &r->sample, r->results, r->nresults, &error);
+    if (tried) st = write_all(w->store, r, &error);
     fv_record_free(r);
     pthread_mutex_lock(&w->lock);
     w->waiting = NULL, w->seconds += now() - from;
@@ -74,13 +85,13 @@ static fv_status settle(fv_writer *w, fv_error *err) {
   return w->status ? fv_fail(err, w->status, "%s", w->error.text) : FV_OK;
 }
 
-fv_status fv_writer_put(fv_writer *w, fv_record *r, fv_error *err) {
+fv_status fv_writer_put(fv_writer *w, fv_record *first, fv_error *err) {
   pthread_mutex_lock(&w->lock);
   fv_status st = settle(w, err);
-  if (!st) w->waiting = r;
+  if (!st) w->waiting = first;
   pthread_cond_broadcast(&w->changed);
   pthread_mutex_unlock(&w->lock);
-  if (st) fv_record_free(r);
+  if (st) fv_record_free(first);
   return st;
 }
 
