@@ -93,8 +93,8 @@ static void print_summary(const trace_run *r) {
     corrupt = m->corrupt;
     fprintf(out, "  %s %s: ", m->stack, m->site);
     if (many)
-      fprintf(out, "%lld rows, %lld draws, clean %.4f, corrupted %.4f, ", (long long)m->rows, (long long)m->samples,
-              m->high, m->low);
+      fprintf(out, "%lld row%s, %lld draw%s, clean %.4f, corrupted %.4f, ", (long long)m->rows, m->rows == 1 ? "" : "s",
+              (long long)m->samples, m->samples == 1 ? "" : "s", m->high, m->low);
     best_cell(r, m);
   }
   print_runs(out, &(cli_runs){r->options->window, r->options->seed, t->runs, t->checked, &t->cost});
