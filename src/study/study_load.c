@@ -17,6 +17,7 @@ static const fv_field study_fields[] = {
     {"limit", FV_FIELD_INTEGER, AT(limit), 1, NULL, false},
     {"groups", FV_FIELD_TEXTS, AT(groups), 0, NULL, false},
     {"sweeps", FV_FIELD_NODE, AT(sweeps_at), 0, NULL, true},
+    {"metrics", FV_FIELD_TEXTS, AT(metrics), 0, NULL, false},
     {"require_right", FV_FIELD_BOOL, AT(require_right), 0, NULL, false},
     {"seed", FV_FIELD_INTEGER, AT(seed), 0, NULL, false},
     {"rng", FV_FIELD_CHOICE, AT(rng), 0, "torch|numpy", false},
@@ -206,6 +207,23 @@ static fv_status settings(fv_study *s, fv_error *err) {
   return s->settings ? FV_OK : no_memory(err);
 }
 
+static fv_status check_metrics(const fv_study *s, fv_error *err) {
+  static const char *const names[] = {"effect", "prob", "p_diff", "logit_diff", "kl", "rank"};
+  enum { N = sizeof names / sizeof *names };
+  const yaml_node_t *at = fv_yaml_get(s->yaml, fv_yaml_root(s->yaml), "metrics");
+  for (size_t i = 0; i < s->metrics.count; i++) {
+    const char *name = s->metrics.items[i], *near = fv_nearest(name, names, N);
+    bool known = false;
+    for (size_t k = 0; k < N; k++) known |= strcmp(name, names[k]) == 0;
+    const yaml_node_t *item = fv_yaml_item(s->yaml, at, i);
+    if (known) continue;
+    if (near) return fv_yaml_fail(s->yaml, item, err, "\"%s\" is no metric; did you mean %s?", name, near);
+    return fv_yaml_fail(s->yaml, item, err,
+                        "\"%s\" is no metric; expected effect, prob, p_diff, logit_diff, kl or rank", name);
+  }
+  return FV_OK;
+}
+
 static fv_status find_folder(fv_study *s, fv_error *err) {
   char real[PATH_MAX], *slash;
   if (!realpath(s->yaml->path, real)) return fv_fail(err, FV_EIO, "%s: cannot be found any more", s->yaml->path);
@@ -222,6 +240,7 @@ fv_status fv_study_load(const char *path, fv_study **out, fv_error *err) {
   fv_status st = fv_yaml_load(path, &s->yaml, err);
   if (!st) st = find_folder(s, err);
   if (!st) st = fv_yaml_read(s->yaml, fv_yaml_root(s->yaml), "the study", study_fields, NSTUDY, s, err);
+  if (!st) st = check_metrics(s, err);
   if (!st) st = read_sweeps(s, err);
   if (!st) st = read_output(s, err);
   if (!st) st = fv_study_read_samples(s, err);
@@ -241,7 +260,7 @@ void fv_study_free(fv_study *s) {
     free(w->name), free(w->heads), free(w->rows), free(w->layers), free(w->spec), free(w->pair_of);
   }
   fv_pairs_release(&s->pairs);
-  fv_texts_release(&s->groups);
+  fv_texts_release(&s->groups), fv_texts_release(&s->metrics);
   fv_yaml_free(s->yaml);
   free(s->sweeps), free(s->folder), free(s->name), free(s->model), free(s->db), free(s->table), free(s->settings);
   free(s);

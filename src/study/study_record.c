@@ -231,12 +231,15 @@ fv_status fv_study_compare(const fv_study *s, const fv_store *store, bool *known
   return st;
 }
 
-/* What changes no results. */
+/* What changes no results: of the last call. */
 static fv_status write_options(const fv_study *s, const fv_model *model, fv_store *store, fv_error *err) {
   json_t *j = json_object();
   json_object_set_new(j, "threads", json_integer(fv_model_threads(model)));
   json_object_set_new(j, "memory", json_integer((json_int_t)s->memory));
   json_object_set_new(j, "check", json_real(s->check));
+  json_t *metrics = s->metrics.count ? json_array() : NULL;
+  for (size_t i = 0; i < s->metrics.count; i++) json_array_append_new(metrics, json_string(s->metrics.items[i]));
+  if (metrics) json_object_set_new(j, "metrics", metrics);
   char *text = json_dumps(j, JSON_SORT_KEYS | JSON_COMPACT);
   json_decref(j);
   fv_status st = text ? fv_store_manifest_set(store, "options", text, err) : fv_fail(err, FV_ENOMEM, "no memory");
@@ -261,7 +264,7 @@ fv_status fv_study_record(const fv_study *s, const fv_model *model, fv_store *st
   st = fv_store_record_model(store, model, s->seed, note, err);
   if (!st && !known) st = fv_store_manifest_set(store, "name", s->name, err);
   if (!st && !known) st = fv_store_manifest_set(store, "folder", s->folder, err);
-  if (!st && !known) st = write_options(s, model, store, err);
+  if (!st) st = write_options(s, model, store, err);
   for (size_t i = 0; i < s->nsweeps && !st; i++) {
     int64_t id;
     fv_store_sweep w = {(int64_t)i + 1, s->sweeps[i].name, s->sweeps[i].kind == FV_STUDY_TRACE ? "trace" : "patch",

@@ -325,6 +325,16 @@ static void test_browser(void **state) {
            formatted((float)(sum / 11)));
   if (!strstr(dom, text)) fail_msg("the page does not say: %s", text);
   free(dom), free(console);
+  /* The metrics that a study names, the first one first. */
+  fv_store *s;
+  OK(fv_store_open(in_folder("seen.db"), FV_STORE_WRITE, &s, &e));
+  OK(fv_store_manifest_set(s, "options", "{\"metrics\":[\"prob\",\"effect\"]}", &e));
+  fv_store_close(s);
+  OK(fv_report_write(in_folder("seen.db"), in_folder("seen.html"), NULL, &e));
+  dom = browser_open(in_folder("seen.html"), "cell=text_encoder.2.resid_post@4", &console);
+  assert_string_equal(console, "");
+  assert_non_null(strstr(dom, "text_encoder.2.resid_post@4 (row 4 “star”): prob "));
+  free(dom), free(console);
 }
 
 /* The pointer and the keys, moved by a script that is put into a copy of the page without its policy: the tip and the

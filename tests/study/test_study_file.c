@@ -122,6 +122,8 @@ static void test_mistakes(void **state) {
        "two sweeps are named \"x\""},
       {"model: a\n" S W "output: a.db\n", "8:9", "output is a value; expected keys and values"},
       {"model: a\n" S W "output: {bd: a.db}\n", "8:10", "did you mean db?"},
+      {"model: a\n" S W "metrics: [prob, logitdiff]\n", "8:17", "did you mean logit_diff?"},
+      {"model: a\n" S W "metrics: accuracy\n", "8:10", "expected effect, prob"},
   };
   for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
     fv_study *s;

@@ -8,16 +8,8 @@ function section(id, title, ...children) {
   contents.append(el("li", null, el("a", {href: "#" + id}, title)));
   return el("section", {id}, el("h2", null, title), children);
 }
-const manifest = new Map(data.manifest);
 const counts = data.counts;
 const study = data.kind === "study";
-function parse(text) {
-  try {
-    return text ? JSON.parse(text) : null;
-  } catch (e) {
-    return null;
-  }
-}
 const specs = data.sweeps.map(s => parse(s.spec));
 function plain(value) {
   return Array.isArray(value)            ? value.map(plain).join(", ") :

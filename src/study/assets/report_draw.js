@@ -2,6 +2,14 @@
 /* What every part of the page is made of: elements, numbers, colours, heat maps, intervals. */
 
 const data = JSON.parse(document.getElementById("data").textContent);
+const manifest = new Map(data.manifest);
+function parse(text) {
+  try {
+    return text ? JSON.parse(text) : null;
+  } catch (e) {
+    return null;
+  }
+}
 const page = document.getElementById("page");
 const MINUS = "\u2212", DOTS = "\u2026", DASH = "\u2013", TO = "\u2192";
 
@@ -115,7 +123,12 @@ const METRICS = {
   },
   rank: {title: "rank", colors: "cividis", about: "how many answers have a larger logit; 0 is the top answer"}
 };
-const ORDER = ["effect", "prob", "restored", "p_diff", "logit_diff", "kl", "rank"];
+/* What is shown, and in which order: what the study names, or everything. A trace's effect is what it restores. */
+const ORDER = (() => {
+  const options = parse(manifest.get("options")), named = options && options.metrics;
+  return named ? named.flatMap(m => m === "effect" ? [m, "restored"] : [m]) :
+                 ["effect", "prob", "restored", "p_diff", "logit_diff", "kl", "rank"];
+})();
 
 /* ---- colours ---- */
 
