@@ -147,10 +147,24 @@ static fv_status build(cli_session *s, const char *kind, fv_pairs *pairs) {
   return fv_data_build(&o, pairs, &s->err);
 }
 
+static fv_status check_kind(cli_session *s, const char *kind) {
+  char known[256] = "";
+  size_t used = 0;
+  const fv_data_kind *k;
+  for (size_t i = 0; (k = fv_data_kind_at(i)) && used < sizeof known; i++) {
+    if (strcmp(k->name, kind) == 0) return FV_OK;
+    used += (size_t)snprintf(known + used, sizeof known - used, "%s, ", k->name);
+  }
+  if (strcmp(kind, "coco") == 0) return FV_OK; /* the library says what to do instead */
+  return fv_fail(&s->err, FV_EUSAGE, "there is no data set \"%s\"; %sevaluate and select are known", kind, known);
+}
+
 /* Options that only some kinds take; what a builder needs is checked by the library. */
 static fv_status check_options(cli_session *s, const char *kind) {
   const cli_args *a = s->args;
   bool ev = strcmp(kind, "evaluate") == 0, sel = strcmp(kind, "select") == 0;
+  fv_status st = ev || sel ? FV_OK : check_kind(s, kind);
+  if (st) return st;
   const struct {
     const char *name;
     bool given, fits;

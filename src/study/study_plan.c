@@ -172,7 +172,7 @@ fv_status fv_study_check(const fv_study *s, const fv_model *model, fv_error *err
 
 static void add_cost(fv_cost *sum, const fv_cost *one) {
   sum->runs += one->runs, sum->parts += one->parts, sum->rows += one->rows;
-  sum->flops += one->flops, sum->full_flops += one->full_flops;
+  sum->flops += one->flops, sum->full_flops += one->full_flops, sum->streamed += one->streamed;
   if (one->memory > sum->memory) sum->memory = one->memory;
   if (one->weights > sum->weights) sum->weights = one->weights;
 }
@@ -260,6 +260,7 @@ fv_status fv_study_plan(const fv_study *s, const fv_model *model, const fv_study
   out->cost.runs = (int64_t)((double)p.sum.runs * share), out->cost.parts = (int64_t)((double)p.sum.parts * share);
   out->cost.rows = (int64_t)((double)p.sum.rows * share);
   out->cost.flops = p.sum.flops * share, out->cost.full_flops = p.sum.full_flops * share;
+  out->cost.streamed = (size_t)((double)p.sum.streamed * share);
   out->cells = (int64_t)((double)p.cells * share);
   out->bytes = (double)out->cells * CELL_BYTES + (double)left * SAMPLE_BYTES;
   return FV_OK;
