@@ -3,22 +3,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Facts, with room for those that are numbers. */
-enum { FACTS = 32 };
+/* There is room for all: those of which there is one each, and every picture, corruption and site. */
+enum { SINGLE = 20, NUMBERS = 3 };
 typedef struct facts {
-  fv_page_fact list[FACTS];
-  char texts[FACTS][256];
-  size_t n;
+  fv_page_fact *list;
+  size_t n, ntexts;
+  char texts[NUMBERS][24];
 } facts;
 
 static void add(facts *f, const char *name, const char *value) {
-  if (value && *value && f->n < FACTS) f->list[f->n++] = (fv_page_fact){name, value};
+  if (value && *value) f->list[f->n++] = (fv_page_fact){name, value};
 }
 
 static void add_count(facts *f, const char *name, int64_t value) {
-  if (f->n >= FACTS) return;
-  snprintf(f->texts[f->n], sizeof f->texts[0], "%lld", (long long)value);
-  add(f, name, f->texts[f->n]);
+  char *text = f->texts[f->ntexts++];
+  snprintf(text, sizeof f->texts[0], "%lld", (long long)value);
+  add(f, name, text);
 }
 
 static void add_list(facts *f, const char *name, const char *const *list, size_t n) {
@@ -88,7 +88,8 @@ static fv_status list_pictures(cli_session *s, const cli_page *p, fv_page_shot *
 fv_status page_write(cli_session *s, const char *path, const cli_page *p) {
   const cli_args *a = s->args;
   char sha256[65];
-  facts f = {.n = 0};
+  facts f = {.list = calloc(SINGLE + a->pictures.count + p->ncorrupt + p->nsite, sizeof *f.list)};
+  if (!f.list) return fv_fail(&s->err, FV_ENOMEM, "no memory");
   const char *question = NULL;
   for (size_t i = 0; i < p->ncorrupt && !question; i++)
     if (strncmp(p->corrupt[i], "question:", 9) == 0) question = p->corrupt[i] + 9;
@@ -120,6 +121,6 @@ fv_status page_write(cli_session *s, const char *path, const cli_page *p) {
   for (size_t i = 0; p->samples && names && i < p->samples->nexcluded; i++) free(names[i]);
   for (size_t i = 0; !p->samples && pictures && i < a->pictures.count; i++)
     free((char *)(uintptr_t)pictures[i].corrupt_image);
-  free(pictures), free(names), free(list);
+  free(pictures), free(names), free(list), free(f.list);
   return st;
 }

@@ -123,8 +123,8 @@ static fv_status choose_heads(const fv_sweep *s, const char *address, fv_sweep_s
   site->nheads = 1;
   if (!s->o.heads || strcmp(s->o.heads, "each") != 0) return FV_OK;
   if (first->nheads == 0)
-    return fv_fail(err, FV_EUSAGE, "%s \"%s\": %s has no heads that could be patched one by one", s->o.option, address,
-                   first->site);
+    return fv_fail(err, FV_EUSAGE, "%s \"%s\": %s has no heads that could be patched one by one; attn.z has",
+                   s->o.option, address, first->site);
   site->nheads = first->nheads;
   site->heads = fv_alloc((size_t)site->nheads, sizeof *site->heads);
   if (!site->heads) return no_memory(err);
@@ -195,11 +195,11 @@ static fv_status check_rows(const fv_sweep *s, size_t corrupt, const fv_sweep_si
   const fv_selection *first = &site->cells[0];
   int64_t T = fv_input_space_rows(s->inputs[corrupt], s->model->plan->steps[first->step].space);
   if (T == site->T) return FV_OK;
-  return fv_fail(
-      err, FV_ESHAPE,
-      "corruption \"%s\": %s has %lld rows there and %lld in the clean input; rows can only be %s one to one",
-      s->o.corrupt[corrupt], first->address, (long long)T, (long long)site->T,
-      strcmp(s->o.option, "restore") == 0 ? "restored" : "patched");
+  return fv_fail(err, FV_ESHAPE,
+                 "corruption \"%s\": %s has %lld rows there and %lld in the clean input; rows can only be %s",
+                 s->o.corrupt[corrupt], first->address, (long long)T, (long long)site->T,
+                 strcmp(s->o.option, "restore") == 0 ? "restored one to one"
+                                                     : "patched one to one (pad_attended fills the shorter text up)");
 }
 
 fv_status fv_sweep_prepare(const fv_model *model, const fv_sweep_options *options, fv_sweep *s, fv_error *err) {

@@ -105,8 +105,26 @@ static void test_samples(void **state) {
   free(html);
 }
 
+/* However many settings there are, all are on the page. */
+static void test_many(void **state) {
+  (void)state;
+  char line[4096] = "fovea trace $M $I $Q --restore text_encoder.embed --html $D/m.html";
+  for (int i = 1; i <= 40; i++) snprintf(line + strlen(line), 64, " --corrupt scale:0.%02d@vision.final", i);
+  run_in_folder(line);
+  char *html = text_of("m.html");
+  json_t *data = data_of(html), *fact;
+  size_t i, corrupt = 0, last = 0;
+  json_array_foreach(json_object_get(data, "manifest"), i, fact) {
+    const char *name = json_string_value(json_array_get(fact, 0));
+    corrupt += strcmp(name, "corrupt") == 0, last += strcmp(name, "version") == 0;
+  }
+  assert_true(corrupt == 40 && last == 1);
+  json_decref(data);
+  free(html);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_trace), cmocka_unit_test(test_patch),
-                                     cmocka_unit_test(test_samples)};
+                                     cmocka_unit_test(test_samples), cmocka_unit_test(test_many)};
   return cmocka_run_group_tests(tests, folder_setup, folder_teardown);
 }
