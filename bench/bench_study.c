@@ -3,9 +3,10 @@
  *   bench_study MODEL [--samples N] [--rows ROWS] [--repeat K]
  *
  * One table, all of it from this run on this machine: a study of N samples through fv_study_run against the same sweeps
- * one by one through fv_patch; the same study with a wave for every sample; the share of the study's time that goes into
- * the store; and mpirun with two processes of one thread each against one process with two threads, as whole programs. The measurements take turns; the fastest of
- * K counts. Seconds are wall time; processor time, which neighbours disturb less, is printed beside.
+ * one by one through fv_patch; the same study with a wave for every sample; the share of the study's time that goes
+ * into the store; and mpirun with two processes of one thread each against one process with two threads, as whole
+ * programs. The measurements take turns; the fastest of K counts. Seconds are wall time; processor time, which
+ * neighbours disturb less, is printed beside.
  */
 #include <math.h>
 #include <stdio.h>
