@@ -31,8 +31,8 @@ typedef struct spent {
   double wall, cpu;
 } spent;
 
-static const char *const pictures[] = {"green-square-yellow-circle.png", "red-circle-blue-square.png",
-                                       "red-star-green-circle.png", "three-blue-triangles-red-square.png"};
+enum { SITES = 2 };
+static const char *const sites[SITES] = {"text_encoder.*.cross.z", "text_encoder.*.attn.z"};
 static fv_error err;
 
 static void need(fv_status st) {
@@ -61,8 +61,9 @@ static void fastest(spent *best, spent one) {
   if (best->cpu == 0.0 || one.cpu < best->cpu) best->cpu = one.cpu;
 }
 
-static void picture(int i, char out[512]) {
-  snprintf(out, 512, "%s/examples/images/%s", FV_SOURCE_DIR, pictures[i % 4]);
+/* The two pictures of a pair; there are enough that no two samples have one in common. */
+static void picture(int i, char side, char out[512]) {
+  snprintf(out, 512, "%s/examples/study/pictures/color-%03d-%c.png", FV_SOURCE_DIR, i % 120, side);
 }
 
 static void write_study(setup *b) {
@@ -74,30 +75,31 @@ static void write_study(setup *b) {
   if (!f) exit(1);
   fprintf(f, "model: %s\nsamples:\n", b->model_path);
   for (int i = 0; i < b->samples; i++) {
-    picture(i, clean), picture(i + 1, corrupt);
+    picture(i, 'a', clean), picture(i, 'b', corrupt);
     fprintf(f,
             "  - {image: %s, corrupt_image: %s, question: what color is the circle, correct: green, incorrect: red}\n",
             clean, corrupt);
   }
-  fprintf(f, "sweeps:\n  - {kind: patch, site: text_encoder.*.cross.z, heads: each, rows: '%s', corrupt: image}\n",
-          b->rows);
+  fprintf(f, "sweeps:\n");
+  for (int k = 0; k < SITES; k++)
+    fprintf(f, "  - {kind: patch, site: %s, heads: each, rows: '%s', corrupt: image}\n", sites[k], b->rows);
   if (fclose(f) != 0) exit(1);
 }
 
 /* The same sweeps as single commands make them, the model being open and its weights packed. */
 static spent sum_of_sweeps(const setup *b) {
   spent from = now();
-  for (int i = 0; i < b->samples; i++) {
+  for (int i = 0; i < b->samples * SITES; i++) {
     char clean[512], corrupt[512], text[600];
-    const char *list[] = {text}, *site[] = {"text_encoder.*.cross.z"};
-    picture(i, clean), picture(i + 1, corrupt);
+    const char *list[] = {text};
+    picture(i / SITES, 'a', clean), picture(i / SITES, 'b', corrupt);
     snprintf(text, sizeof text, "image:%s", corrupt);
     fv_patch_options o;
     fv_patch_result result = {0};
     fv_table *table;
     fv_patch_defaults(&o);
     o.input.image = clean, o.input.question = "what color is the circle";
-    o.corrupt = list, o.ncorrupt = 1, o.site = site, o.nsite = 1, o.heads = "each", o.rows = b->rows;
+    o.corrupt = list, o.ncorrupt = 1, o.site = &sites[i % SITES], o.nsite = 1, o.heads = "each", o.rows = b->rows;
     o.correct = "green", o.incorrect = "red";
     need(fv_table_new(&table, &err));
     need(fv_patch(b->model, &o, fv_table_sink(table), NULL, &result, &err));
