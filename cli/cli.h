@@ -89,6 +89,7 @@ typedef struct cli_session {
 typedef struct cli_command {
   const char *name, *summary, *details;
   bool takes_model;
+  bool few_waves;            /* of the model: its weights are not worth packing, unless there are many samples */
   const char *default_model; /* NULL: the model must be named */
   const char *operand;       /* without a model: what its positional argument is, such as "DB"; NULL: it has none */
   bool more_operands;        /* it may be given several times */
@@ -126,7 +127,7 @@ void roff_text(FILE *out, const char *text);
 void threads_wait_briefly(char **argv);
 
 /* session.c */
-fv_status session_open(cli_session *s);
+fv_status session_open(cli_session *s, bool stream);
 double session_seconds(void); /* of a clock that only goes forward */
 size_t session_free_memory(void);
 fv_status session_input(cli_session *s, const char *image, const char *question, const char *prompt, fv_input **out);
@@ -149,6 +150,7 @@ typedef struct cli_progress {
 } cli_progress;
 const fv_progress *progress_start(cli_progress *p, const char *what, double total);
 void progress_stop(cli_progress *p);
+void print_weights(cli_session *s, const fv_cost *cost);
 void print_cost(cli_session *s, const fv_cost *cost);
 
 /* outputs.c. *staged is the name to write to, NULL when path is: outputs_publish gives the files their own names. */

@@ -116,5 +116,6 @@ const cli_command command_ask = {
         "the\n"
         "classes \"no match\" and \"match\"; CLIP tells which --prompt describes the picture best.",
     .takes_model = true,
+    .few_waves = true,
     .options = "image question prompt exif pillow json generate top seed threads memory compute check dry-run",
     .run = run};

@@ -194,6 +194,7 @@ const cli_command command_attend = {
         "the values,\n"
         "corners on corners, which looks sharper than what was measured.",
     .takes_model = true,
+    .few_waves = true,
     .options =
         "image question prompt site layers heads rows correct keys samples group limit minus csv npz plot json "
         "show upsample alpha background minmax columns colors vmin vmax serif exif pillow threads memory compute",

@@ -158,7 +158,7 @@ static fv_status confirm(circuit_run *r) {
   a->model = a->model_folder ? a->model_folder : own;
   if (!st && !a->model)
     st = fv_fail(&r->s->err, FV_EUSAGE, "%s does not say which model it is of; name it: --model MODEL", r->list[0].db);
-  if (!st) st = session_open(r->s);
+  if (!st) st = session_open(r->s, false);
   if (!st && hash) st = fv_model_sha256(r->s->model, now, &r->s->err);
   if (!st && hash && strcmp(hash, now) != 0)
     st = fv_fail(&r->s->err, FV_EMISMATCH, "%s: its weights are not those of the study %s", r->s->path, r->list[0].db);

@@ -103,7 +103,7 @@ static fv_status open_model(cli_session *s) {
     return fv_fail(&s->err, FV_EUSAGE,
                    "a model folder is missing: fovea data evaluate MODEL --samples TABLE --out FILE");
   a->model = a->operands.items[1];
-  return session_open(s);
+  return session_open(s, false);
 }
 
 static fv_status evaluate(cli_session *s, fv_pairs *pairs) {

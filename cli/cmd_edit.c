@@ -261,6 +261,7 @@ const cli_command command_edit = {
         "safetensors,\n"
         "named base/ADDRESS and edit/ADDRESS.",
     .takes_model = true,
+    .few_waves = true,
     .options =
         "image question prompt do read save from-image from-question from-prompt in-order generated generate top exif "
         "pillow json seed rng "

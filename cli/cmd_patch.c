@@ -170,6 +170,7 @@ const cli_command command_patch = {
         "attn.out what\n"
         "they add, resid_cross and resid_mid the state behind them.",
     .takes_model = true,
+    .few_waves = true,
     .options =
         "image question prompt corrupt-image corrupt-question corrupt site heads rows layers window direction "
         "correct incorrect draws pad-attended csv npz plot html db json show metric colors vmin vmax serif "

@@ -44,7 +44,7 @@ static fv_status open_model(run_job *j) {
   if (a->threads == 0 && j->ranks.local > 1) a->threads = cores / j->ranks.local > 1 ? cores / j->ranks.local : 1;
   if (a->memory == 0) a->memory = fv_study_memory(j->study);
   if (a->memory == 0) a->memory = session_free_memory() / 4 * 3 / (size_t)j->ranks.local;
-  fv_status st = session_open(j->s);
+  fv_status st = session_open(j->s, false);
   j->options.memory = a->memory;
   return st;
 }
@@ -100,7 +100,7 @@ static fv_status dry_run(run_job *j) {
   fprintf(s->out, "operations    %.4g Gflop (every run alone: %.4g)\n", plan.cost.flops / 1e9,
           plan.cost.full_flops / 1e9);
   fprintf(s->out, "activations   %.1f MiB at most\n", (double)plan.cost.memory / 1048576.0);
-  fprintf(s->out, "weights       %.1f MiB packed\n", (double)plan.cost.weights / 1048576.0);
+  print_weights(s, &plan.cost);
   fprintf(s->out, "time          %.2g s predicted (%.0f Gflop/s measured)\n", seconds, machine.matmul / 1e9);
   return FV_OK;
 }

@@ -227,6 +227,7 @@ const cli_command command_trace = {
         "COCO-QA\n"
         "style table is traced and the maps are averaged over questions with the same number of tokens.",
     .takes_model = true,
+    .few_waves = true,
     .options =
         "image question prompt corrupt restore window draws noise-redraw layer-start feature-range target samples "
         "images words limit "

@@ -35,7 +35,7 @@ static fv_status run_command(const cli_command *c, const cli_args *args, fv_erro
   size_t size = 0;
   s.out = open_memstream(&text, &size);
   if (!s.out) return fv_fail(err, FV_ENOMEM, "no memory");
-  fv_status st = c->takes_model ? session_open(&s) : FV_OK;
+  fv_status st = c->takes_model ? session_open(&s, c->few_waves && !args->samples) : FV_OK;
   if (!st) st = c->run(&s);
   bool lost = ferror(s.out) != 0;
   lost |= fclose(s.out) != 0;

@@ -72,7 +72,7 @@ size_t session_free_memory(void) {
   return kib ? (size_t)kib << 10 : (size_t)sysconf(_SC_AVPHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
 }
 
-fv_status session_open(cli_session *s) {
+fv_status session_open(cli_session *s, bool stream) {
   cli_args *a = (cli_args *)(uintptr_t)s->args;
   if (strcmp(a->compute, "f32") != 0)
     return fv_fail(&s->err, FV_EUNSUPPORTED, "--compute %s is not available in this build; float32 is", a->compute);
@@ -80,7 +80,7 @@ fv_status session_open(cli_session *s) {
     return fv_fail(&s->err, FV_EUSAGE, "--threads %lld: that is too many", (long long)a->threads);
   if (a->memory == 0) a->memory = session_free_memory() / 4 * 3;
   fv_status st = find_model(s);
-  fv_model_options o = {.threads = (int)a->threads, .memory = a->memory};
+  fv_model_options o = {.threads = (int)a->threads, .memory = a->memory, .stream = stream};
   if (!st) st = fv_model_open(s->path, &o, &s->model, &s->err);
   if (st) return st;
   if ((a->prompts.count > 1 || a->from_prompts.count > 1) && !fv_model_several_texts(s->model))
@@ -205,6 +205,18 @@ void progress_stop(cli_progress *p) {
   p->shown = false;
 }
 
+void print_weights(cli_session *s, const fv_cost *c) {
+  if (c->streamed == 0)
+    fprintf(s->out, "weights       %.1f MiB packed\n", (double)c->weights / 1048576.0);
+  else if (fv_model_weight_bytes(s->model) > s->args->memory / 4 * 3)
+    fprintf(s->out,
+            "weights       %.1f MiB read from the files; packed they would take %.1f MiB, of %.1f MiB allowed\n",
+            (double)c->streamed / 1048576.0, (double)fv_model_weight_bytes(s->model) / 1048576.0,
+            (double)s->args->memory / 1048576.0);
+  else
+    fprintf(s->out, "weights       %.1f MiB read from the files as they are used\n", (double)c->streamed / 1048576.0);
+}
+
 void print_cost(cli_session *s, const fv_cost *c) {
   fv_machine machine;
   double seconds = fv_machine_measure(s->model, 0.0, &machine, &s->err) ? NAN : fv_machine_predict(&machine, c);
@@ -229,12 +241,6 @@ void print_cost(cli_session *s, const fv_cost *c) {
   fprintf(s->out, "operations    %.4g Gflop (every run alone: %.4g, %.1f times as many)\n", c->flops / 1e9,
           c->full_flops / 1e9, c->full_flops / c->flops);
   fprintf(s->out, "activations   %.1f MiB at most\n", (double)c->memory / 1048576.0);
-  if (fv_model_streamed(s->model))
-    fprintf(s->out,
-            "weights       %.1f MiB read from the files; packed they would take %.1f MiB, of %.1f MiB allowed\n",
-            (double)c->streamed / 1048576.0, (double)fv_model_weight_bytes(s->model) / 1048576.0,
-            (double)s->args->memory / 1048576.0);
-  else
-    fprintf(s->out, "weights       %.1f MiB packed\n", (double)c->weights / 1048576.0);
+  print_weights(s, c);
   fprintf(s->out, "time          %.2g s predicted (%.0f Gflop/s measured)\n", seconds, machine.matmul / 1e9);
 }

@@ -40,6 +40,9 @@ typedef struct fv_model_options {
    * of it; not counted are norms, biases and position tables, two panels (256 columns of the widest layer) per thread,
    * and pages of the weight files, which the system takes back when it needs them. */
   size_t memory;
+  /* Stream the weights whatever they take: each is packed when it is used, and not kept. For a program that computes a
+   * wave or two, which would pack every weight to use it once. The values are the same. */
+  bool stream;
 } fv_model_options;
 
 /* Opens the folder `path`; NULL options: all cores, no limit of memory. Close it when no wave and no input needs it.
@@ -55,7 +58,7 @@ const char *fv_model_path(const fv_model *model); /* as it was opened */
 int fv_model_threads(const fv_model *model);      /* in use, at least 1 */
 /* Instruction set and matrix library in use, e.g. "x86-64-v4, oneDNN 2.6.3". */
 const char *fv_model_engine(const fv_model *model);
-/* Whether the weights are streamed for lack of memory. */
+/* Whether the weights are streamed, for lack of memory or because fv_model_options.stream said so. */
 bool fv_model_streamed(const fv_model *model);
 /* Bytes that the packed weights take when all are in use. */
 size_t fv_model_weight_bytes(const fv_model *model);

@@ -91,11 +91,11 @@ static fv_status mark_tensors(fv_model *m, fv_error *err) {
 
 /* All or nothing: packed float32 weights take twice the memory of a 16-bit file, which the system's file cache puts to
  * better use. */
-static void decide_streaming(fv_model *m, size_t memory) {
-  m->memory = memory;
+static void decide_streaming(fv_model *m, const fv_model_options *o) {
+  size_t memory = m->memory = o ? o->memory : 0;
   for (int i = 0; i < m->plan->nsteps; i++)
     if (m->plan->steps[i].kind == FV_KIND_LINEAR) m->weight_bytes += fv_model_step_bytes(m, i);
-  m->streamed = memory > 0 && m->weight_bytes > memory / 4 * 3;
+  m->streamed = (o && o->stream) || (memory > 0 && m->weight_bytes > memory / 4 * 3);
 }
 
 fv_status fv_model_open(const char *path, const fv_model_options *options, fv_model **out, fv_error *err) {
@@ -113,7 +113,7 @@ fv_status fv_model_open(const char *path, const fv_model_options *options, fv_mo
   if (!st) st = load_generation(m, err);
   if (!st) st = fv_checkpoint_open(path, &m->checkpoint, err);
   if (!st) find_spaces(m), st = mark_tensors(m, err);
-  if (!st) decide_streaming(m, options ? options->memory : 0);
+  if (!st) decide_streaming(m, options);
   if (!st && m->question_space >= 0) st = fv_tokenizer_open(path, &m->tokenizer, err);
   if (!st && m->plan->pixels >= 0) {
     st = fv_preprocess_load(path, &m->preprocess, err);

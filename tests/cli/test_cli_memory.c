@@ -1,6 +1,10 @@
-/* --memory: weights that do not fit are streamed, which changes nothing but what --dry-run says. */
+/* Weights are packed where they are used again and again, and streamed for a wave or two, or where they do not fit into
+ * --memory: this changes nothing but what --dry-run says. */
 #include "cli/cli_tests.h"
 
+#define SCENES                                                              \
+  "fovea trace " FV_SOURCE_DIR "/models/blip-demo --samples " FV_SOURCE_DIR \
+  "/examples/scenes.csv --images " FV_SOURCE_DIR "/examples/scenes --limit 2 --draws 1 "
 #define LLAVA "fovea ask " FV_TEST_DATA "/llava/grouped --image " FV_TEST_DATA "/llava/grouped/vectors/image0.png "
 
 /* Both command lines print the same. */
@@ -17,21 +21,25 @@ static void test_same_results(void **state) {
   same("fovea ask $M $I $Q --check 100", "fovea ask $M $I $Q --check 100 --memory 300K");
   same("fovea $T --csv - --show never", "fovea $T --csv - --show never --memory 300K");
   same("fovea $E --do 'zero vision.0.attn.z#0'", "fovea $E --do 'zero vision.0.attn.z#0' --memory 300K");
+  same(SCENES "--csv - --show never", SCENES "--csv - --show never --memory 6M"); /* packed, and streamed */
   same(LLAVA "--question what --generate 20 --json", LLAVA "--question what --generate 20 --json --memory 200K");
 }
 
 static void test_dry_run(void **state) {
   (void)state;
-  json_t *packed = expect_json("fovea ask $M $I $Q --dry-run --json --memory 1G");
-  json_t *streamed = expect_json("fovea ask $M $I $Q --dry-run --json --memory 300K");
+  json_t *packed = expect_json(SCENES "--dry-run --json --memory 1G");
+  json_t *streamed = expect_json(SCENES "--dry-run --json --memory 6M");
   assert_int_equal(json_integer_value(json_object_get(packed, "streamed")), 0);
-  assert_true(json_integer_value(json_object_get(packed, "weights")) > 300 << 10);
-  assert_true(json_integer_value(json_object_get(streamed, "streamed")) > 300 << 10);
-  assert_true(json_integer_value(json_object_get(streamed, "weights")) < 100 << 10);
+  assert_true(json_integer_value(json_object_get(packed, "weights")) > 4 << 20);
+  assert_true(json_integer_value(json_object_get(streamed, "streamed")) > 4 << 20);
+  assert_true(json_integer_value(json_object_get(streamed, "weights")) < 1 << 20);
   json_decref(packed);
   json_decref(streamed);
   program_result r = expect(0, "fovea ask $M $I $Q --dry-run --memory 300K");
   assert_non_null(strstr(r.out, "MiB read from the files; packed they would take"));
+  program_release(&r);
+  r = expect(0, "fovea ask $M $I $Q --dry-run --memory 1G");
+  assert_non_null(strstr(r.out, "MiB read from the files as they are used"));
   program_release(&r);
 }
 
