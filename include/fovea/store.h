@@ -82,7 +82,7 @@ typedef struct fv_store_sample {
   int64_t answer_row; /* of the answer's last piece in the question's stack */
   const char *fields; /* further columns of the table as a JSON object */
   int64_t seed;
-  double seconds; /* it took; NaN: unknown */
+  double seconds; /* it took, or its share of a wave; NaN: unknown */
   size_t nrows;
   const fv_store_row *rows; /* of the stacks that read text */
 } fv_store_sample;

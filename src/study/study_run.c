@@ -155,7 +155,6 @@ static fv_status compute_samples(runner *r, fv_bundle *bundle, fv_error *err) {
 static fv_status store_samples(runner *r, double seconds, fv_error *err) {
   fv_status st = FV_OK;
   fv_record *first = NULL, **last = &first;
-  double from = now();
   for (size_t k = 0; k < r->n && !st; k++) {
     st = fv_study_sample_finish(r->samples[k], last, err);
     if (st) break;
@@ -164,6 +163,7 @@ static fv_status store_samples(runner *r, double seconds, fv_error *err) {
   }
   if (st) return fv_record_free(first), st;
   for (const fv_record *record = first; record; record = record->next) keep_reason(r, record);
+  double from = now();
   st = fv_writer_put(r->writer, first, err);
   if (!st && seconds > WORTH_WAITING) st = fv_writer_wait(r->writer, err);
   r->result->waited += now() - from;

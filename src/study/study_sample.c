@@ -14,7 +14,7 @@ typedef struct part {
   fv_trace_options trace;
   fv_table *table; /* owned by the record */
   fv_sweep sweep;
-  bool computed; /* it is in the bundle */
+  bool computed; /* together with the others of its bundle */
 } part;
 
 struct fv_study_sample {
