@@ -41,7 +41,8 @@ typedef struct fv_model_options {
    * and pages of the weight files, which the system takes back when it needs them. */
   size_t memory;
   /* Stream the weights whatever they take: each is packed when it is used, and not kept. For a program that computes a
-   * wave or two, which would pack every weight to use it once. The values are the same. */
+   * wave or two, which would pack every weight to use it once. Left undone where the layers are too narrow to keep all
+   * threads busy so. The values are the same. */
   bool stream;
 } fv_model_options;
 

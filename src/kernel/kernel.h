@@ -63,6 +63,9 @@ fv_status fv_linear_rows(fv_kernels *k, const fv_linear *l, int64_t n, const flo
                          fv_error *err);
 size_t fv_linear_scratch(const fv_kernels *k, int64_t max_K);
 size_t fv_linear_stream_scratch(const fv_kernels *k, int64_t max_K);
+/* How many times as long many rows take when a layer of N outputs is streamed: a panel is the work of one thread, and
+ * the others wait when panels do not come out even. At least 1. */
+double fv_linear_stream_wait(int64_t N, int threads);
 
 /* Row operations: x (a, b) are n pointers to rows, y is [n, W] contiguous; a row of y may be exactly the row it is
  * computed from, and must not overlap others. Non-finite inputs give what IEEE arithmetic gives: NaN stays NaN. */

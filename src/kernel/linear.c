@@ -160,6 +160,11 @@ size_t fv_linear_stream_scratch(const fv_kernels *k, int64_t max_K) {
   return fv_linear_scratch(k, max_K) + (size_t)k->threads * 2 * panel_room(max_K);
 }
 
+double fv_linear_stream_wait(int64_t N, int threads) {
+  int64_t panels = (N + FV_PANEL - 1) / FV_PANEL, rounds = (panels + threads - 1) / threads;
+  return (double)(rounds * threads) / (double)panels;
+}
+
 /* One block of rows that lie one after the other. */
 typedef struct row_block {
   const fv_linear *l;

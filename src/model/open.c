@@ -9,6 +9,8 @@
 #include "model/loaded.h"
 
 enum { MAX_CONFIG_BYTES = 16 << 20, MAX_THREADS = 1024 };
+/* Packing costs less than a sweep whose streamed products take longer than this. */
+#define STREAM_WAIT 1.1
 
 static fv_status load_config(fv_model *m, fv_error *err) {
   char *path = fv_path_join(m->path, "config.json");
@@ -91,11 +93,16 @@ static fv_status mark_tensors(fv_model *m, fv_error *err) {
 
 /* All or nothing: packed float32 weights take twice the memory of a 16-bit file, which the system's file cache puts to
  * better use. */
-static void decide_streaming(fv_model *m, const fv_model_options *o) {
+static void decide_streaming(fv_model *m, const fv_model_options *o, int threads) {
   size_t memory = m->memory = o ? o->memory : 0;
-  for (int i = 0; i < m->plan->nsteps; i++)
-    if (m->plan->steps[i].kind == FV_KIND_LINEAR) m->weight_bytes += fv_model_step_bytes(m, i);
-  m->streamed = (o && o->stream) || (memory > 0 && m->weight_bytes > memory / 4 * 3);
+  double waited = 0.0;
+  for (int i = 0; i < m->plan->nsteps; i++) {
+    const fv_step *s = &m->plan->steps[i];
+    size_t bytes = s->kind == FV_KIND_LINEAR ? fv_model_step_bytes(m, i) : 0;
+    m->weight_bytes += bytes, waited += (double)bytes * fv_linear_stream_wait(s->width, threads);
+  }
+  bool busy = waited < STREAM_WAIT * (double)m->weight_bytes;
+  m->streamed = (o && o->stream && busy) || (memory > 0 && m->weight_bytes > memory / 4 * 3);
 }
 
 fv_status fv_model_open(const char *path, const fv_model_options *options, fv_model **out, fv_error *err) {
@@ -113,7 +120,7 @@ fv_status fv_model_open(const char *path, const fv_model_options *options, fv_mo
   if (!st) st = load_generation(m, err);
   if (!st) st = fv_checkpoint_open(path, &m->checkpoint, err);
   if (!st) find_spaces(m), st = mark_tensors(m, err);
-  if (!st) decide_streaming(m, options);
+  if (!st) decide_streaming(m, options, threads);
   if (!st && m->question_space >= 0) st = fv_tokenizer_open(path, &m->tokenizer, err);
   if (!st && m->plan->pixels >= 0) {
     st = fv_preprocess_load(path, &m->preprocess, err);

@@ -38,7 +38,7 @@ static void test_dry_run(void **state) {
   program_result r = expect(0, "fovea ask $M $I $Q --dry-run --memory 300K");
   assert_non_null(strstr(r.out, "MiB read from the files; packed they would take"));
   program_release(&r);
-  r = expect(0, "fovea ask $M $I $Q --dry-run --memory 1G");
+  r = expect(0, "fovea ask $M $I $Q --dry-run --memory 1G --threads 1");
   assert_non_null(strstr(r.out, "MiB read from the files as they are used"));
   program_release(&r);
 }

@@ -184,6 +184,31 @@ static tiny_blip plain_blip(void) {
   return b;
 }
 
+/* On request, where the panels keep the threads busy. */
+static void on_request(void **state) {
+  (void)state;
+  static const struct {
+    int threads;
+    size_t memory;
+    bool stream, streamed;
+  } list[] = {{1, 0, true, true}, {2, 0, true, false}, {1, 0, false, false}, {2, 1, true, true}, {2, 1, false, true}};
+  for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
+    fv_model *m;
+    OK(fv_model_open(
+        FV_TEST_DATA "/blip/tied",
+        &(fv_model_options){.threads = list[i].threads, .memory = list[i].memory, .stream = list[i].stream}, &m, ERR));
+    assert_int_equal(fv_model_streamed(m), list[i].streamed);
+    fv_model_close(m);
+  }
+  static const struct {
+    int64_t N;
+    int threads;
+    double wait;
+  } waits[] = {{768, 1, 1.0}, {768, 2, 1.0}, {768, 4, 8.0 / 6.0}, {3072, 16, 32.0 / 24.0}, {35, 2, 2.0}, {129, 2, 1.0}};
+  for (size_t i = 0; i < sizeof waits / sizeof *waits; i++)
+    assert_true(fabs(fv_linear_stream_wait(waits[i].N, waits[i].threads) - waits[i].wait) < 1e-12);
+}
+
 static void limits_and_costs(void **state) {
   (void)state;
   tiny_blip b = plain_blip();
@@ -241,6 +266,7 @@ static void weights_that_are_not_finite(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(every_family), cmocka_unit_test(random_waves),
-                                     cmocka_unit_test(limits_and_costs), cmocka_unit_test(weights_that_are_not_finite)};
+                                     cmocka_unit_test(on_request), cmocka_unit_test(limits_and_costs),
+                                     cmocka_unit_test(weights_that_are_not_finite)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
