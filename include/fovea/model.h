@@ -5,10 +5,10 @@
  * when a wave first needs them; NaN or infinite weights are then an error. Opening reads no weights and costs
  * milliseconds.
  *
- * Weights larger than memory are not packed: every pass reads them from the mapped files, as far as they are not in the
- * system's file cache still, and widens a piece of a matrix at a time. The results are the same bits. A run of many
- * rows takes a few percent longer, generating one token less than with packed float32 weights where the files hold 16
- * bits.
+ * Weights larger than memory, and those of a model opened with `stream`, are not packed: every pass reads them from the
+ * mapped files, as far as they are not in the system's file cache still, and widens a piece of a matrix at a time. The
+ * results are the same bits. A run of many rows takes a few percent longer, generating one token less than with packed
+ * float32 weights where the files hold 16 bits.
  *
  * Waves compute with OpenMP. While one thread works alone the others spin, by libgomp's default for many milliseconds,
  * and on a machine with other work take the cores from it: everything is several times slower. Start your program with

@@ -4,9 +4,10 @@
  * rows, taken apart into what is constant for a corrupted run (`bases`), for a site and layer (`places`), and the
  * numbers (`cells`). The view `results` puts them together again with the columns of the long table.
  *
- * A sample is stored in one transaction, which is on the disk when fv_store_put returns: a kill or a power cut loses
- * at most the sample in flight, and an error (a full disk, say) leaves everything stored before as it was. One process
- * at a time may write, which a lock on FILE-lock enforces; others may read meanwhile.
+ * A sample is stored in one transaction, which is on the disk when fv_store_put returns (fv_study_run stores small
+ * samples that shared a wave together): a kill or a power cut loses at most what is in flight, and an error (a full
+ * disk, say) leaves everything stored before as it was. One process at a time may write, which a lock on FILE-lock
+ * enforces; others may read meanwhile.
  *
  * Ids do not depend on the order in which samples were stored. Empty cells are NULL; numbers are float32 values (zero
  * loses its sign). Threads: one thread at a time per store. Cost: about 1 microsecond per cell, and one sync of the

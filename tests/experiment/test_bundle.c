@@ -243,7 +243,7 @@ static void test_common(void **state) {
   both = cost_of(m, x, 2);
   assert_true(both.runs == single.runs && both.flops == single.flops);
 
-  /* Another window, another direction, another set of heads: their own cells, between the same two runs. */
+  /* Another window, another direction: their own cells, between the same two runs. */
   x[1].patch.rows = x[1].patch.layers = NULL, x[1].patch.window = 2;
   x[2].patch.noise = true;
   fv_cost three = cost_of(m, x, 3);
@@ -279,6 +279,45 @@ static void test_common(void **state) {
   assert_true(cost_of(m, x, 2).runs == single.runs + 4 * (single.runs - 1) / 3);
   x[1].patch.draws = 3, x[1].patch.seed = 1;
   assert_true(cost_of(m, x, 2).runs == 2 * single.runs - 1);
+  fv_model_close(m);
+}
+
+/* ---- what is not ---- */
+
+/* Sweeps that differ from the first in one thing each are in one bundle, and have the rows that they have alone. */
+static void test_distinct(void **state) {
+  (void)state;
+  static const char *const noise = "mul-gauss:mean=1,std=5@vision.final";
+  enum { N = 12 };
+  fv_model *m = open_model(2);
+  fv_cost cost;
+  fv_bundle *b;
+  one x[N];
+  text want[N];
+  for (int i = 0; i < N; i++) {
+    define(&x[i], i == 1 ? IMAGE1 : IMAGE0, i == 2 ? "is color what the shirt?" : "what color is the shirt?");
+    x[i].corrupt[0] = i == 3 ? "add-gauss:std=1@vision.final" : noise, x[i].site[0] = "text_encoder.*.cross.z";
+    x[i].patch.heads = "1", x[i].patch.incorrect = "id:41";
+  }
+  x[4].patch.stream = FV_STREAM_NUMPY, x[5].patch.seed = 7, x[6].patch.heads = "2", x[7].patch.window = 2;
+  x[8].patch.noise = true, x[9].site[0] = "text_encoder.*.cross.z:0-3", x[10].site[0] = "text_encoder.*.cross.z:1-4";
+  x[11].site[0] = "text_encoder.*.attn.z";
+  OK(fv_bundle_new(m, 0, &b, ERR));
+  for (int i = 0; i < N; i++) {
+    finish_definition(&x[i]);
+    want[i] = alone(m, &x[i], &cost);
+    for (int k = 0; k < i; k++) assert_string_not_equal(want[i].at, want[k].at);
+    OK(prepare(m, &x[i], ERR));
+    OK(fv_bundle_add(b, &x[i].sweep, ERR));
+  }
+  OK(fv_bundle_compute(b, NULL, ERR));
+  for (int i = 0; i < N; i++) {
+    text got = finish(&x[i]);
+    if (strcmp(got.at, want[i].at) != 0) fail_msg("sweep %d:\n%s\nalone:\n%s", i, got.at, want[i].at);
+    free(got.at), free(want[i].at);
+  }
+  fv_bundle_free(b);
+  for (int i = 0; i < N; i++) fv_sweep_release(&x[i].sweep);
   fv_model_close(m);
 }
 
@@ -329,10 +368,8 @@ static void test_failures(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_random),
-      cmocka_unit_test(test_split),
-      cmocka_unit_test(test_common),
-      cmocka_unit_test(test_failures),
+      cmocka_unit_test(test_random),   cmocka_unit_test(test_split),    cmocka_unit_test(test_common),
+      cmocka_unit_test(test_distinct), cmocka_unit_test(test_failures),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
