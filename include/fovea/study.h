@@ -84,14 +84,16 @@ typedef struct fv_study_result {
 fv_status fv_study_run(const fv_study *study, const fv_model *model, const fv_study_options *options,
                        fv_study_result *result, fv_error *err);
 
-/* Whether a database holds this study's results (FV_EMISMATCH: another's, with the differences), or none of a study. */
+/* Whether a database holds this study's results (FV_EMISMATCH: another's, with the differences), or none of a study.
+ * FV_ENOTFOUND: there is no such file. */
 fv_status fv_study_matches(const fv_study *study, const char *db, fv_error *err);
 /* "DB.shard-I-of-N", malloc'ed; NULL: no memory. */
 char *fv_study_shard_path(const char *db, int64_t shard, int64_t shards);
 /* The shards that lie beside a database. Release each and the list with free(). */
 fv_status fv_study_shards_found(const char *db, char ***paths, size_t *count, fv_error *err);
 /* Adds what the databases hold to `db`, which is made when there is none; samples that it has are left alone. They
- * must be of the same study and the same model (FV_EMISMATCH). Each is added in one transaction. */
+ * must be of the same study and the same model (FV_EMISMATCH). Each is added in one transaction; an empty file, as a
+ * process leaves it that was killed at its first step, adds nothing. FV_ENOTFOUND: one is not there. */
 fv_status fv_study_merge(const char *db, const char *const *from, size_t count, fv_error *err);
 
 /* One experiment's rows, as --db adds them. The sample is the one with the same name, picture and text, or a new one

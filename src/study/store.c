@@ -265,6 +265,11 @@ fv_status fv_store_open(const char *path, fv_store_mode mode, fv_store **out, fv
   return FV_OK;
 }
 
+fv_status fv_store_open_part(const char *path, fv_store **out, fv_error *err) {
+  fv_status st = fv_store_open(path, FV_STORE_READ, out, err);
+  return st == FV_ENOTFOUND && access(path, F_OK) == 0 ? FV_OK : st;
+}
+
 void fv_store_close(fv_store *s) {
   if (!s) return;
   /* A database that nobody writes to is one file, which can be read anywhere. Not while others read; then it stays. */

@@ -33,6 +33,10 @@ struct fv_store {
   char *lock_path; /* NULL: no lock */
 };
 
+/* Opens for reading; *out is NULL without an error when the file is there and empty, which is how a process that was
+ * killed at its first step leaves it: such a database belongs to any study and holds nothing of it. */
+fv_status fv_store_open_part(const char *path, fv_store **out, fv_error *err);
+
 /* The scripts that bring a database from version i to i + 1; the first makes the tables. */
 extern const char *const fv_store_scripts[FV_STORE_VERSION];
 /* Runs scripts[user_version] up to scripts[n - 1], each in its transaction with the new user_version. */

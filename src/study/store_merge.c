@@ -120,16 +120,21 @@ static fv_status merge_one(fv_store *s, const char *from, fv_error *err) {
 }
 
 fv_status fv_study_merge(const char *db, const char *const *from, size_t count, fv_error *err) {
-  fv_store *s;
+  fv_store *s = NULL;
   fv_status st = FV_OK;
-  for (size_t i = 0; i < count; i++) { /* all of them are there before anything is made */
+  bool *filled = fv_alloc(count, sizeof *filled);
+  if (!filled) return fv_fail(err, FV_ENOMEM, "no memory");
+  for (size_t i = 0; i < count && !st; i++) { /* all of them are there before anything is made */
     fv_store *there = NULL;
-    if ((st = fv_store_open(from[i], FV_STORE_READ, &there, err))) return st;
+    st = fv_store_open_part(from[i], &there, err);
+    filled[i] = there != NULL;
     fv_store_close(there);
-    if (strcmp(from[i], db) == 0) return fv_fail(err, FV_EUSAGE, "%s: cannot be merged into itself", db);
+    if (!st && strcmp(from[i], db) == 0) st = fv_fail(err, FV_EUSAGE, "%s: cannot be merged into itself", db);
   }
-  st = fv_store_open(db, FV_STORE_CREATE, &s, err);
-  for (size_t i = 0; i < count && !st; i++) st = merge_one(s, from[i], err);
+  if (!st) st = fv_store_open(db, FV_STORE_CREATE, &s, err);
+  for (size_t i = 0; i < count && !st; i++)
+    if (filled[i]) st = merge_one(s, from[i], err);
   fv_store_close(s);
+  free(filled);
   return st;
 }

@@ -250,8 +250,8 @@ static fv_status write_options(const fv_study *s, const fv_model *model, fv_stor
 fv_status fv_study_matches(const fv_study *s, const char *db, fv_error *err) {
   fv_store *store;
   bool known;
-  fv_status st = fv_store_open(db, FV_STORE_READ, &store, err);
-  if (!st) st = fv_study_compare(s, store, &known, err);
+  fv_status st = fv_store_open_part(db, &store, err);
+  if (!st && store) st = fv_study_compare(s, store, &known, err);
   fv_store_close(store);
   return st;
 }

@@ -314,6 +314,14 @@ static void test_shards(void **state) {
   program_release(&r);
   json_int_t rest = same_as(digest, "fovea run s.yaml --db third.db --json");
   assert_true(rest > 0 && rest < all);
+  /* A process killed at its first step has made its database and put nothing in. */
+  write_text("out.db.shard-2-of-3", "");
+  r = expect_with(&here, 0, "fovea run s.yaml --merge");
+  program_release(&r);
+  assert_int_equal(same_as(digest, "fovea run s.yaml --json"), 0);
+  assert_int_equal(access(in_folder("out.db.shard-2-of-3"), F_OK), -1);
+  write_text("empty.db", "");
+  assert_int_equal(same_as(digest, "fovea run s.yaml --db empty.db --retry-excluded --json"), all);
   r = expect_with(&here, 1, "fovea run s.yaml --db none.db --merge nothing.db");
   assert_int_equal(access(in_folder("none.db"), F_OK), -1);
   program_release(&r);
