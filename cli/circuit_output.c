@@ -282,8 +282,9 @@ static void print_json(const circuit_run *r) {
 
 static void csv_lines(FILE *f, const void *user) {
   const circuit_run *r = user;
-  fputs("study,group,stack,site,layer,head,samples,excluded,importance,low,high,mean,p,q,above,significant,circuit\n",
-        f);
+  fprintf(f,
+          "study,group,stack,site,layer,head,samples,excluded,importance,low,high,mean,p,q,above,significant,circuit%s",
+          r->several ? ",sweep\n" : "\n");
   for (size_t i = 0; i < r->count; i++) {
     const circuit_study *one = &r->list[i];
     for (int64_t k = 0; k < one->circuit.layers * one->circuit.heads; k++) {
@@ -295,7 +296,9 @@ static void csv_lines(FILE *f, const void *user) {
               (long long)h->head, (long long)h->samples, (long long)h->excluded);
       const double numbers[] = {h->importance, h->low, h->high, h->mean, h->p, h->q};
       for (int n = 0; n < 6; n++) putc(',', f), csv_number(f, numbers[n]);
-      fprintf(f, ",%d,%d,%d\n", h->above, h->significant, h->in_circuit);
+      fprintf(f, ",%d,%d,%d", h->above, h->significant, h->in_circuit);
+      if (r->several) putc(',', f), csv_text(f, one->heads.sweep);
+      putc('\n', f);
     }
   }
 }

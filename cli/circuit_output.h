@@ -21,6 +21,7 @@ typedef struct circuit_run {
   bool *common; /* of several studies: heads in all circuits */
   fv_universal universal;
   fv_heads_confirmed confirmed; /* sets 0: not asked for */
+  bool several;                 /* a study has several sweeps, and none is named: the table says which a line is of */
   const char *csv, *plot;       /* staged names */
 } circuit_run;
 

@@ -88,9 +88,12 @@ static fv_status add_groups(circuit_run *r, const char *db, const fv_store *stor
 static fv_status read_db(circuit_run *r, const char *db) {
   const cli_args *a = r->s->args;
   fv_store *store = NULL;
+  fv_store_counts n = {0};
   fv_heads_query q;
   heads_query(a, &q);
   fv_status st = fv_store_open(db, FV_STORE_READ, &store, &r->s->err);
+  if (!st) st = fv_store_count(store, &n, &r->s->err);
+  r->several |= !a->sweep && n.sweeps > 1;
   if (!st && a->by_group) {
     fv_heads all = {0};
     st = fv_heads_read(store, &q, &all, &r->s->err);

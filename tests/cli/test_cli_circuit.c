@@ -5,6 +5,7 @@
 #include "cli/cli_tests.h"
 #include "fovea/store.h"
 #include "support/planted_study.h"
+#include "support/scratch.h"
 
 enum { N = 24, LAYER = 1, HEAD = 2 };
 static tiny_blip planted;
@@ -138,6 +139,36 @@ static void test_table(void **state) {
   program_release(&a), program_release(&b);
 }
 
+/* The table says which sweep a line is of exactly where a study has several and none is named. */
+static void test_several_sweeps(void **state) {
+  (void)state;
+  static const char header[] = ",above,significant,circuit,sweep\n";
+  char line[512];
+  size_t n;
+  char *copy = file_text("own.db", &n);
+  file_write("several.db", copy, n);
+  free(copy);
+  snprintf(line, sizeof line,
+           "fovea patch %s --image own.db-0.ppm --corrupt-image own.db-2.ppm --question 'is the cat red' --correct red "
+           "--incorrect blue --site 'text_encoder.*.attn.z' --db several.db",
+           planted.dir);
+  program_result r = expect(0, line);
+  program_release(&r);
+  r = expect(0, "fovea circuit several.db --csv -");
+  assert_non_null(strstr(r.out, header));
+  assert_non_null(strstr(r.out, "\nseveral.db,,text_encoder,cross.z,0,1,24,0,0,0,0,0,1,1,0,0,0,heads\n"));
+  program_release(&r);
+  r = expect(0, "fovea circuit own.db several.db --csv -");
+  assert_non_null(strstr(r.out, header));
+  assert_non_null(strstr(r.out, "\nown.db,,text_encoder,cross.z,0,1,24,0,0,0,0,0,1,1,0,0,0,heads\n"));
+  program_release(&r);
+  r = expect(0, "fovea circuit several.db --sweep heads --csv -");
+  assert_null(strstr(r.out, ",sweep"));
+  assert_non_null(strstr(r.out, "\nseveral.db,,text_encoder,cross.z,0,1,24,0,0,0,0,0,1,1,0,0,0\n"));
+  program_release(&r);
+  database_remove("several.db");
+}
+
 static void test_confirm(void **state) {
   (void)state;
   char line[512];
@@ -205,8 +236,8 @@ static void test_refused(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_found), cmocka_unit_test(test_common),
-                                     cmocka_unit_test(test_table), cmocka_unit_test(test_confirm),
-                                     cmocka_unit_test(test_refused)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_found),   cmocka_unit_test(test_common),
+                                     cmocka_unit_test(test_table),   cmocka_unit_test(test_several_sweeps),
+                                     cmocka_unit_test(test_confirm), cmocka_unit_test(test_refused)};
   return cmocka_run_group_tests(tests, setup, teardown);
 }
