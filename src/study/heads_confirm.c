@@ -421,7 +421,7 @@ static char *settings(const confirmation *c) {
   return text;
 }
 
-static fv_status write_check(const confirmation *c, const char *what, const char *spec, const fv_share *v,
+static fv_status write_check(const confirmation *c, const char *what, const char *spec, const fv_share *v, int64_t n,
                              fv_error *err) {
   sqlite3_stmt *s = NULL;
   fv_status st = fv_store_prepare(c->store,
@@ -432,13 +432,15 @@ static fv_status write_check(const confirmation *c, const char *what, const char
   fv_store_bind_text(s, 1, c->o->name), fv_store_bind_text(s, 2, c->o->sweep), fv_store_bind_text(s, 3, what);
   fv_store_bind_text(s, 4, spec);
   fv_store_bind_real(s, 5, v->value), fv_store_bind_real(s, 6, v->low), fv_store_bind_real(s, 7, v->high);
-  fv_store_bind_count(s, 8, c->out->samples);
+  fv_store_bind_count(s, 8, n);
   st = fv_store_step(c->store, s, err);
   sqlite3_finalize(s);
   return st;
 }
 
 static fv_status write_checks(const confirmation *c, fv_error *err) {
+  const fv_heads_confirmed *out = c->out;
+  const fv_share p = {out->p, NAN, NAN};
   char *spec = settings(c);
   sqlite3_stmt *s = NULL;
   if (!spec) return fv_fail(err, FV_ENOMEM, "no memory");
@@ -450,9 +452,10 @@ static fv_status write_checks(const confirmation *c, fv_error *err) {
     st = fv_store_step(c->store, s, err);
   }
   sqlite3_finalize(s);
-  if (!st) st = write_check(c, "accuracy", spec, &c->out->clean, err);
-  if (!st) st = write_check(c, "accuracy without the circuit", spec, &c->out->circuit, err);
-  if (!st) st = write_check(c, "accuracy without random heads", spec, &c->out->random, err);
+  if (!st) st = write_check(c, "accuracy", spec, &out->clean, out->samples, err);
+  if (!st) st = write_check(c, "accuracy without the circuit", spec, &out->circuit, out->samples, err);
+  if (!st) st = write_check(c, "accuracy without random heads", spec, &out->random, out->samples, err);
+  if (!st) st = write_check(c, "p against random heads", spec, &p, out->sets, err);
   free(spec);
   return fv_store_end(c->store, st, err);
 }

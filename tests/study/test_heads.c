@@ -263,9 +263,14 @@ static void test_planted(void **state) {
           fv_heads_confirmed_release(&r);
         }
         OK(fv_store_integer(store, "SELECT count(*) FROM checks", &n, ERR)); /* a repetition replaces */
-        assert_int_equal(n, zero ? 6 : 3);
+        assert_int_equal(n, zero ? 8 : 4);
         OK(fv_store_integer(store, "SELECT count(*) FROM checks WHERE what = 'accuracy' AND value = 1 AND n = 16", &n,
                             ERR));
+        assert_int_equal(n, zero ? 2 : 1);
+        OK(fv_store_integer(store,
+                            "SELECT count(*) FROM checks WHERE what = 'p against random heads' AND value = 1.0 / 9"
+                            " AND n = 8 AND low IS NULL AND high IS NULL",
+                            &n, ERR));
         assert_int_equal(n, zero ? 2 : 1);
         heads[1] = 7;
         assert_int_equal(fv_heads_confirm(model, store, &p, NULL, &r, NULL), FV_ENOTFOUND);

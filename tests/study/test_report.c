@@ -337,6 +337,38 @@ static void test_browser(void **state) {
   free(dom), free(console);
 }
 
+/* What `fovea circuit --confirm` stores: the accuracies as dots, and p with them and in short, but not as a share. */
+static void test_confirmed(void **state) {
+  (void)state;
+  if (!browser_present()) skip();
+  plan p = {.name = "confirmed", .reason = "", .question = "what", .samples = 3, .layers = 1, .rows = 2, .heads = 2};
+  fv_store *s;
+  char *console, *dom;
+  make(in_folder("confirmed.db"), &p);
+  add_check(in_folder("confirmed.db"), "accuracy", 0.875);
+  add_check(in_folder("confirmed.db"), "accuracy without the circuit", 0.25);
+  add_check(in_folder("confirmed.db"), "accuracy without random heads", 0.75);
+  OK(fv_store_open(in_folder("confirmed.db"), FV_STORE_WRITE, &s, &e));
+  OK(fv_store_exec(s,
+                   "INSERT INTO checks(name, sweep, what, value, n)"
+                   " VALUES('ablation', 'heads', 'p against random heads', 3.0 / 16, 15)",
+                   &e));
+  fv_store_close(s);
+  OK(fv_report_write(in_folder("confirmed.db"), in_folder("confirmed.html"), NULL, &e));
+  dom = browser_open(in_folder("confirmed.html"), "", &console);
+  assert_string_equal(console, "");
+  assert_non_null(strstr(dom,
+                         "<b class=\"number\">75.0 %</b> [65.0, 85.0] with as many other heads at random"
+                         " (15 sets, <i>p</i> = 0.188). "));
+  assert_non_null(strstr(dom,
+                         "<i>p</i> = 0.188: without 2 of 15 random sets of heads there are as few right answers as"
+                         " without the circuit."));
+  assert_int_equal(times(dom, "p against random heads</td>"), 1); /* among the numbers, and no dot of the figure */
+  assert_null(strstr(dom, "p against random heads</text>"));
+  assert_non_null(strstr(dom, "accuracy without random heads</text>"));
+  free(dom), free(console);
+}
+
 /* The pointer and the keys, moved by a script that is put into a copy of the page without its policy: the tip and the
  * readout have the digits of the table. */
 static void test_pointer_and_keys(void **state) {
@@ -527,10 +559,17 @@ static void test_refused(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_hostile),           cmocka_unit_test(test_not_utf8), cmocka_unit_test(test_numbers),
-      cmocka_unit_test(test_circuits),          cmocka_unit_test(test_size),     cmocka_unit_test(test_browser),
-      cmocka_unit_test(test_pointer_and_keys),  cmocka_unit_test(test_single),   cmocka_unit_test(test_draws_and_words),
-      cmocka_unit_test(test_picture_in_a_text), cmocka_unit_test(test_refused)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_hostile),
+                                     cmocka_unit_test(test_not_utf8),
+                                     cmocka_unit_test(test_numbers),
+                                     cmocka_unit_test(test_circuits),
+                                     cmocka_unit_test(test_size),
+                                     cmocka_unit_test(test_browser),
+                                     cmocka_unit_test(test_confirmed),
+                                     cmocka_unit_test(test_pointer_and_keys),
+                                     cmocka_unit_test(test_single),
+                                     cmocka_unit_test(test_draws_and_words),
+                                     cmocka_unit_test(test_picture_in_a_text),
+                                     cmocka_unit_test(test_refused)};
   return cmocka_run_group_tests(tests, folder_setup, folder_teardown);
 }

@@ -78,6 +78,9 @@ function circuits() {
 
 /* ---- checks ---- */
 
+/* Of the checks, the one that is no share: its n counts sets of heads. */
+const CHECK_P = "p against random heads";
+
 /* What `fovea circuit --confirm` wrote, as sentences. */
 function confirmations() {
   const found = new Map();
@@ -85,9 +88,10 @@ function confirmations() {
     const part = {
       "accuracy": "clean",
       "accuracy without the circuit": "circuit",
-      "accuracy without random heads": "random"
+      "accuracy without random heads": "random",
+      [CHECK_P]: "p"
     }[c.what];
-    if (!part || c.value === null) continue;
+    if (!part || c.value === null || c.n === null) continue;
     const key = [c.name, c.sweep, c.spec].join("\u0000");
     found.set(key, Object.assign(found.get(key) || {spec: parse(c.spec) || {}, sweep: c.sweep, n: c.n}, {[part]: c}));
   }
@@ -108,7 +112,10 @@ function checkSentences() {
       f.spec.stack ? [" (", el("code", null, f.spec.stack + "." + f.spec.site), ")"] : "",
       f.spec.ablation === "zero" ? " is set to zero; " : " is replaced by its mean; ", share(f.random),
       one ? " with another head at random" : " with as many other heads at random",
-      f.spec.random ? " (" + f.spec.random + " sets)" : "", ". ", el("a", {href: "#checks"}, "Second method")
+      f.p           ? [" (" + count(f.p.n, "set") + ", ", el("i", null, "p"), " = " + tick(f.p.value) + ")"] :
+      f.spec.random ? " (" + count(f.spec.random, "set") + ")" :
+                      "",
+      ". ", el("a", {href: "#checks"}, "Second method")
     ];
   });
 }
@@ -137,8 +144,10 @@ function describeSpec(text) {
   const value = (k, v) => k === "heads" && Array.isArray(v) ? v.map(h => "L" + h[0] + "H" + h[1]).join(" ") : plain(v);
   return cut(Object.entries(spec).map(([k, v]) => k.replace(/_/g, " ") + ": " + value(k, v)).join("; "), 300);
 }
-function checkFigure(list) {
-  const first = list[0], sizes = [...new Set(list.map(c => c.n).filter(n => n !== null))];
+function checkFigure(all) {
+  const p = all.length > 1 && all.find(c => c.what === CHECK_P && c.value !== null && c.n !== null);
+  const list = all.filter(c => c !== p);
+  const first = all[0], sizes = [...new Set(list.map(c => c.n).filter(n => n !== null))];
   const share = list.every(c => [c.value, c.low, c.high].every(v => v === null || v >= 0 && v <= 1));
   const left = 20 + Math.ceil(6.6 * Math.min(34, Math.max(...list.map(c => (c.what || "").length))));
   const width = Math.max(80, Math.min(200, innerWidth - left - 172)); /* of a telephone too */
@@ -157,10 +166,14 @@ function checkFigure(list) {
                      hollow: /random/i.test(c.what || "")
                    })),
           {label: share ? "share" : "value", left, line: 24, width, share}),
+      p ? el("p", {class: "small soft"}, el("i", null, "p"), " = " + tick(p.value) + ": without " +
+                 Math.round(p.value * (1 + p.n) - 1) + " of " + count(p.n, "random set") +
+                 " of heads there are as few right answers as without the circuit.") :
+          "",
       el("details", null, el("summary", null, "as numbers"),
          table(
              ["what", "value", "low", "high", "n"],
-             list.map(
+             all.map(
                  c =>
                      [c.what, exact(c.value), c.low === null ? "" : exact(c.low), c.high === null ? "" : exact(c.high),
                       c.n === null ? "" : String(c.n)]),
