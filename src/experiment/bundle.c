@@ -14,10 +14,10 @@ typedef struct reader {
   int next; /* of the same run, -1: the last */
 } reader;
 
-/* A run that nothing is written into. */
+/* A run that nothing is written into, and the one before it in its line of descent, or -1. */
 typedef struct known_input {
   const fv_input *input;
-  int run;
+  int run, parent;
 } known_input;
 
 /* A corrupted run: of another input when edit is NULL. */
@@ -134,18 +134,26 @@ static bool same_input(const fv_model *m, const fv_input *a, const fv_input *b) 
   return same;
 }
 
-/* The run of an input: one that is there and is not read before the run `parent`, or a new child of one with the same
- * picture, or else of `parent`. */
+/* Whether a run of an input is `of`, or descends from it; all do from -1. Parents come before their children. */
+static bool descends(const fv_bundle *b, int run, int of) {
+  for (size_t i = b->ninputs; i-- > 0 && run > of;)
+    if (b->inputs[i].run == run) run = b->inputs[i].parent;
+  return run == of;
+}
+
+/* The run of an input: one that is there, or a new child of one with the same picture, or else of `parent`. It is or
+ * descends from `parent`, so that a clean run is read before all that is compared with it. */
 static fv_status run_of_input(fv_bundle *b, const fv_input *input, int parent, int *run, fv_error *err) {
-  bool found = false;
+  int nearest = parent;
   for (size_t i = 0; i < b->ninputs; i++)
-    if (b->inputs[i].run >= parent && same_input(b->model, b->inputs[i].input, input))
+    if (descends(b, b->inputs[i].run, parent) && same_input(b->model, b->inputs[i].input, input))
       return *run = b->inputs[i].run, FV_OK;
-  for (size_t i = 0; i < b->ninputs && !found && input->pixels; i++)
-    if ((found = same_pictures(b->model, b->inputs[i].input, input))) parent = b->inputs[i].run;
+  for (size_t i = 0; i < b->ninputs && nearest == parent && input->pixels; i++)
+    if (descends(b, b->inputs[i].run, parent) && same_pictures(b->model, b->inputs[i].input, input))
+      nearest = b->inputs[i].run;
   if (!fv_grow(&b->inputs, &b->inputs_room, b->ninputs + 1, sizeof *b->inputs)) return no_memory(err);
-  fv_status st = add_run(b, parent, input, run, err);
-  if (!st) b->inputs[b->ninputs++] = (known_input){input, *run};
+  fv_status st = add_run(b, nearest, input, run, err);
+  if (!st) b->inputs[b->ninputs++] = (known_input){input, *run, nearest};
   return st;
 }
 

@@ -321,6 +321,42 @@ static void test_distinct(void **state) {
   fv_model_close(m);
 }
 
+/* A sweep's clean run is read before its others, though these could do with another sweep's run of their picture: a
+ * trace follows the answer it reads there, and kl is that to it. Of the patching it is the eighth readout: threads take
+ * eight at a time, so that one of them would begin with the cells. */
+static void test_clean_first(void **state) {
+  (void)state;
+  fv_model *m = open_model(2);
+  fv_cost cost;
+  one x[3];
+  define(&x[0], IMAGE0, "what color is the shirt?");
+  x[0].corrupt[0] = "gray", x[0].site[0] = "text_encoder.embed", x[0].patch.rows = "0-4";
+  for (int i = 1; i < 3; i++) {
+    define(&x[i], IMAGE1, "is color what the shirt?");
+    x[i].corrupt[0] = "image:" IMAGE0, x[i].site[0] = "text_encoder.*.cross.z", x[i].is_trace = i == 2;
+  }
+  x[1].patch.correct = "id:41", x[1].patch.heads = "each";
+  text want[3];
+  for (int i = 0; i < 3; i++) finish_definition(&x[i]), want[i] = alone(m, &x[i], &cost);
+  for (int round = 0; round < 200; round++) {
+    fv_bundle *b;
+    OK(fv_bundle_new(m, 0, &b, ERR));
+    for (int i = 0; i < 3; i++) OK(prepare(m, &x[i], ERR));
+    for (int i = 0; i < 3; i++) OK(fv_bundle_add(b, &x[i].sweep, ERR));
+    OK(fv_bundle_compute(b, NULL, ERR));
+    for (int i = 0; i < 3; i++) {
+      text got = finish(&x[i]);
+      if (strcmp(got.at, want[i].at) != 0)
+        fail_msg("sweep %d, alone:\n%s\nin round %d:\n%s", i, want[i].at, round, got.at);
+      free(got.at);
+    }
+    fv_bundle_free(b);
+    for (int i = 0; i < 3; i++) fv_sweep_release(&x[i].sweep);
+  }
+  for (int i = 0; i < 3; i++) free(want[i].at);
+  fv_model_close(m);
+}
+
 /* ---- failures ---- */
 
 static void test_failures(void **state) {
@@ -368,8 +404,8 @@ static void test_failures(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_random),   cmocka_unit_test(test_split),    cmocka_unit_test(test_common),
-      cmocka_unit_test(test_distinct), cmocka_unit_test(test_failures),
+      cmocka_unit_test(test_random),   cmocka_unit_test(test_split),       cmocka_unit_test(test_common),
+      cmocka_unit_test(test_distinct), cmocka_unit_test(test_clean_first), cmocka_unit_test(test_failures),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
