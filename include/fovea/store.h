@@ -22,7 +22,7 @@
 extern "C" {
 #endif
 
-#define FV_STORE_VERSION 1 /* of the schema: PRAGMA user_version */
+#define FV_STORE_VERSION 2 /* of the schema: PRAGMA user_version */
 
 typedef struct fv_store fv_store;
 

@@ -34,7 +34,8 @@ typedef struct fv_row {
   float clean_prob, corrupt_prob, clean_logit_diff, corrupt_logit_diff;
   int64_t answer_id;
   const char *answer;
-  const char *sweep; /* of a study; an experiment leaves it empty */
+  int64_t incorrect_id; /* patching: what the answer is compared with. Kept in databases; no column of the table */
+  const char *sweep;    /* of a study; an experiment leaves it empty */
 } fv_row;
 
 /* A row whose cells are all empty. */

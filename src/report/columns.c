@@ -92,5 +92,6 @@ void fv_row_defaults(fv_row *row) {
                   .corrupt_prob = NAN,
                   .clean_logit_diff = NAN,
                   .corrupt_logit_diff = NAN,
-                  .answer_id = -1};
+                  .answer_id = -1,
+                  .incorrect_id = -1};
 }

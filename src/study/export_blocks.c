@@ -127,11 +127,17 @@ static fv_status block_sample(reader *r, fv_export_block *b, fv_error *err) {
   bool more = false;
   for (int64_t i = 0; i < b->T; i++) b->ids[i] = -1;
   sqlite3_bind_text(r->sample, 1, b->sample, -1, SQLITE_STATIC);
+  sqlite3_bind_text(r->sample, 2, b->sweep, -1, SQLITE_STATIC);
   fv_status st = fv_store_next(r->store, r->sample, &more, err);
   if (!st && more) {
-    b->correct_id = fv_store_whole(r->sample, 0), b->incorrect_id = fv_store_whole(r->sample, 1);
-    b->right = fv_store_whole(r->sample, 2), b->position = fv_store_whole(r->sample, 4);
-    st = keep(r, r->sample, 3, &b->question, err);
+    /* A patch compares the answer that it follows with another one, in a control those of another sample. */
+    bool patch = strcmp(fv_store_text(r->sample, 6), "patch") == 0;
+    int64_t own = fv_store_whole(r->sample, 0), said = fv_store_whole(r->sample, 2);
+    b->correct_id = patch ? b->answer_id : own;
+    if (!patch) b->incorrect_id = fv_store_whole(r->sample, 1);
+    b->right = b->correct_id == own ? fv_store_whole(r->sample, 3) : said < 0 ? -1 : said == b->correct_id;
+    b->position = fv_store_whole(r->sample, 5);
+    st = keep(r, r->sample, 4, &b->question, err);
   }
   sqlite3_reset(r->sample);
   sqlite3_bind_text(r->tokens, 1, b->sample, -1, SQLITE_STATIC);
@@ -167,7 +173,7 @@ static fv_status on_sample(void *user, const char *name, const fv_row *rows, siz
                          .answer = rows[i].answer,
                          .answer_id = rows[i].answer_id,
                          .correct_id = -1,
-                         .incorrect_id = -1,
+                         .incorrect_id = rows[i].incorrect_id,
                          .right = -1};
     st = block_axes(&b, rows, count, i, err);
     if (!st) st = block_values(&b, rows, count, i, err);
@@ -204,9 +210,10 @@ fv_status fv_export_blocks(const char *db, const char *sweep, fv_export_each eac
   char *sweeps = NULL;
   fv_status st = fv_store_open(db, FV_STORE_READ, &r.store, err);
   if (!st)
-    st = fv_store_prepare(
-        r.store, "SELECT correct_id, incorrect_id, clean_right, question, position FROM samples WHERE name = ?",
-        &r.sample, err);
+    st = fv_store_prepare(r.store,
+                          "SELECT correct_id, incorrect_id, answer_id, clean_right, question, position,"
+                          " (SELECT kind FROM sweeps WHERE name = ?2) FROM samples WHERE name = ?1",
+                          &r.sample, err);
   if (!st)
     st = fv_store_prepare(r.store,
                           "SELECT row, token_id, piece FROM sample_rows WHERE sample_id ="

@@ -101,7 +101,7 @@ static fv_status write_sample(list *l, const fv_export_block *b, int64_t h, fv_e
 }
 
 static bool has_effects(const fv_export_block *b) {
-  return b->incorrect_id >= 0 && !isnan(b->corrupt_logit_diff) && !isnan(b->clean_logit_diff);
+  return !isnan(b->corrupt_logit_diff) && !isnan(b->clean_logit_diff);
 }
 
 static fv_status each(void *user, const fv_export_block *b, fv_error *err) {

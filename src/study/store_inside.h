@@ -37,6 +37,10 @@ struct fv_store {
  * killed at its first step leaves it: such a database belongs to any study and holds nothing of it. */
 fv_status fv_store_open_part(const char *path, fv_store **out, fv_error *err);
 
+/* bases.incorrect_id where version 1 has no such column: of the sweep w and the sample s. */
+#define FV_STORE_INCORRECT_1 \
+  "CASE WHEN w.kind = 'patch' AND json_extract(w.spec, '$.answers') IS NOT 'shuffled' THEN s.incorrect_id END"
+
 /* The scripts that bring a database from version i to i + 1; the first makes the tables. */
 extern const char *const fv_store_scripts[FV_STORE_VERSION];
 /* Runs scripts[user_version] up to scripts[n - 1], each in its transaction with the new user_version. */

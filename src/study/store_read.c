@@ -60,15 +60,15 @@ fv_status fv_store_count(const fv_store *s, fv_store_counts *out, fv_error *err)
 }
 
 /* The order of the long table. CROSS JOIN keeps SQLite from turning the loops round, so that nothing is sorted. */
-static const char in_order[] =
-    "SELECT s.name, b.draw, b.corrupt, p.stack, p.site, p.layer, p.window, c.row, c.piece, c.head, c.\"from\", "
-    "c.\"to\","
-    " p.op, c.prob, c.logit, c.logit_diff, c.p_diff, c.effect, c.kl, c.rank, b.clean_prob, b.corrupt_prob,"
-    " b.clean_logit_diff, b.corrupt_logit_diff, b.answer_id, b.answer, w.name"
-    " FROM samples s CROSS JOIN bases b ON b.sample_id = s.id CROSS JOIN cells c ON c.base_id = b.id"
-    " CROSS JOIN places p ON p.id = c.place_id CROSS JOIN sweeps w ON w.id = b.sweep_id"
-    " WHERE ?1 IS NULL OR b.sweep_id = (SELECT id FROM sweeps WHERE name = ?1)"
-    " ORDER BY s.id, b.id, c.n";
+#define IN_ORDER(incorrect_id)                                                                                 \
+  "SELECT s.name, b.draw, b.corrupt, p.stack, p.site, p.layer, p.window, c.row, c.piece, c.head, c.\"from\", " \
+  "c.\"to\","                                                                                                  \
+  " p.op, c.prob, c.logit, c.logit_diff, c.p_diff, c.effect, c.kl, c.rank, b.clean_prob, b.corrupt_prob,"      \
+  " b.clean_logit_diff, b.corrupt_logit_diff, b.answer_id, b.answer, w.name, " incorrect_id                    \
+  " FROM samples s CROSS JOIN bases b ON b.sample_id = s.id CROSS JOIN cells c ON c.base_id = b.id"            \
+  " CROSS JOIN places p ON p.id = c.place_id CROSS JOIN sweeps w ON w.id = b.sweep_id"                         \
+  " WHERE ?1 IS NULL OR b.sweep_id = (SELECT id FROM sweeps WHERE name = ?1)"                                  \
+  " ORDER BY s.id, b.id, c.n"
 
 static const char *text_at(sqlite3_stmt *q, int column) { return (const char *)sqlite3_column_text(q, column); }
 
@@ -99,7 +99,8 @@ static void read_row(sqlite3_stmt *q, fv_row *r) {
                 .corrupt_logit_diff = fv_store_number(q, 23),
                 .answer_id = fv_store_whole(q, 24),
                 .answer = text_at(q, 25),
-                .sweep = text_at(q, 26)};
+                .sweep = text_at(q, 26),
+                .incorrect_id = fv_store_whole(q, 27)};
 }
 
 static fv_status check_sweep(const fv_store *s, const char *sweep, fv_error *err) {
@@ -119,8 +120,10 @@ static fv_status check_sweep(const fv_store *s, const char *sweep, fv_error *err
 fv_status fv_store_rows(const fv_store *s, const char *sweep, fv_sink sink, fv_error *err) {
   sqlite3_stmt *q = NULL;
   bool more = false;
+  int64_t version;
   fv_status st = sweep ? check_sweep(s, sweep, err) : FV_OK;
-  if (!st) st = fv_store_prepare(s, in_order, &q, err);
+  if (!st) st = fv_store_integer(s, "PRAGMA user_version", &version, err);
+  if (!st) st = fv_store_prepare(s, version < 2 ? IN_ORDER(FV_STORE_INCORRECT_1) : IN_ORDER("b.incorrect_id"), &q, err);
   if (st) return st;
   if (sweep) sqlite3_bind_text(q, 1, sweep, -1, SQLITE_STATIC);
   while (!(st = fv_store_next(s, q, &more, err)) && more) {

@@ -47,4 +47,11 @@ static const char version_1[] =
     " FROM cells c JOIN bases b ON b.id = c.base_id JOIN places p ON p.id = c.place_id"
     " JOIN samples s ON s.id = b.sample_id JOIN sweeps w ON w.id = b.sweep_id;";
 
-const char *const fv_store_scripts[FV_STORE_VERSION] = {version_1};
+/* What the answer of a patched run was compared with. A control has other pairs than its samples; of one that is in a
+ * database of version 1 they are not known. */
+static const char version_2[] =
+    "ALTER TABLE bases ADD COLUMN incorrect_id INTEGER;"
+    "UPDATE bases SET incorrect_id = (SELECT " FV_STORE_INCORRECT_1
+    " FROM sweeps w, samples s WHERE w.id = bases.sweep_id AND s.id = bases.sample_id);";
+
+const char *const fv_store_scripts[FV_STORE_VERSION] = {version_1, version_2};

@@ -131,7 +131,7 @@ static bool same_base(const fv_row *a, const fv_row *b) {
   return a->draw == b->draw && a->answer_id == b->answer_id && same_number(a->clean_prob, b->clean_prob) &&
          same_number(a->corrupt_prob, b->corrupt_prob) && same_number(a->clean_logit_diff, b->clean_logit_diff) &&
          same_number(a->corrupt_logit_diff, b->corrupt_logit_diff) && same_text(a->corrupt, b->corrupt) &&
-         same_text(a->answer, b->answer);
+         same_text(a->answer, b->answer) && a->incorrect_id == b->incorrect_id;
 }
 
 static bool same_place(const fv_row *a, const fv_row *b) {
@@ -152,6 +152,7 @@ static fv_status new_base(writer *w, const fv_row *r, fv_error *err) {
   fv_store_bind_real(q, 8, r->clean_logit_diff), fv_store_bind_real(q, 9, r->corrupt_logit_diff);
   fv_store_bind_count(q, 10, r->answer_id);
   fv_store_bind_text(q, 11, r->answer);
+  fv_store_bind_count(q, 12, r->incorrect_id);
   return fv_store_step(w->store, q, err);
 }
 
@@ -225,7 +226,7 @@ static fv_status write_result(writer *w, const fv_store_result *result, fv_error
 static fv_status write_results(const fv_store *s, int64_t sample, const fv_store_result *results, size_t n,
                                fv_error *err) {
   writer w = {.store = s, .sample = sample};
-  fv_status st = fv_store_prepare(s, "INSERT INTO bases VALUES(?,?,?,?,?,?,?,?,?,?,?)", &w.base, err);
+  fv_status st = fv_store_prepare(s, "INSERT INTO bases VALUES(?,?,?,?,?,?,?,?,?,?,?,?)", &w.base, err);
   if (!st)
     st = fv_store_prepare(s,
                           "SELECT id FROM places WHERE sweep_id = ?1 AND ifnull(stack,'') = ifnull(?2,'') AND"

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "cli/cli_tests.h"
+#include "fovea/store.h"
 #include "support/scratch.h"
 
 static program_options here;
@@ -156,6 +157,36 @@ static void test_results(void **state) {
   program_result r = expect_with(&here, 0, "fovea run s.yaml");
   assert_non_null(strstr(r.out, "10 of 10: 8 done, 2 excluded"));
   program_release(&r);
+}
+
+/* The rows of a control have the pair of answers of another sample: the one that a red answer is compared with is blue
+ * there, too. */
+static void test_control_pairs(void **state) {
+  (void)state;
+  fv_store *s;
+  fv_table *own, *control;
+  program_result r = expect_with(&here, 0, "fovea run s.yaml");
+  program_release(&r);
+  assert_int_equal(fv_table_new(&own, NULL), FV_OK);
+  assert_int_equal(fv_table_new(&control, NULL), FV_OK);
+  assert_int_equal(fv_store_open(in_folder("out.db"), FV_STORE_READ, &s, NULL), FV_OK);
+  assert_int_equal(fv_store_rows(s, "heads", fv_table_sink(own), NULL), FV_OK);
+  assert_int_equal(fv_store_rows(s, "control", fv_table_sink(control), NULL), FV_OK);
+  fv_store_close(s);
+  size_t moved = 0;
+  for (size_t i = 0; i < fv_table_count(control); i++) {
+    const fv_row *c = fv_table_row(control, i);
+    size_t pairs = 0;
+    assert_true(c->incorrect_id >= 0);
+    for (size_t k = 0; k < fv_table_count(own); k++) {
+      const fv_row *o = fv_table_row(own, k);
+      if (o->answer_id == c->answer_id) assert_int_equal(o->incorrect_id, c->incorrect_id), pairs++;
+      if (strcmp(o->sample, c->sample) == 0) moved += o->incorrect_id != c->incorrect_id;
+    }
+    assert_true(pairs > 0);
+  }
+  assert_true(moved > 0);
+  fv_table_free(own), fv_table_free(control);
 }
 
 static void test_dry_run(void **state) {
@@ -586,13 +617,11 @@ static void test_full_disk(void **state) {
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, folder_teardown)
   const struct CMUnitTest tests[] = {
-      TEST(test_results),       TEST(test_as_the_commands),
-      TEST(test_dry_run),       TEST(test_retry_excluded),
-      TEST(test_interrupt),     TEST(test_kill),
-      TEST(test_shards),        TEST(test_mpi),
-      TEST(test_changed_study), TEST(test_nothing_usable),
-      TEST(test_second_writer), TEST(test_bad_files),
-      TEST(test_full_disk),
+      TEST(test_results),       TEST(test_as_the_commands), TEST(test_control_pairs),
+      TEST(test_dry_run),       TEST(test_retry_excluded),  TEST(test_interrupt),
+      TEST(test_kill),          TEST(test_shards),          TEST(test_mpi),
+      TEST(test_changed_study), TEST(test_nothing_usable),  TEST(test_second_writer),
+      TEST(test_bad_files),     TEST(test_full_disk),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -40,11 +40,23 @@ static void rows(int sample, bool heads, fv_sink sink) {
           r.kl = 1e-7f * r.prob, r.rank = t, r.clean_prob = 0.75f, r.corrupt_prob = 0.125f, r.p_diff = r.prob - 0.125f;
           r.answer_id = 11, r.answer = "red", r.logit = -3.0f;
           if (heads) {
-            r.logit_diff = 2.0f * r.prob, r.clean_logit_diff = 4.0f, r.corrupt_logit_diff = -2.0f;
+            r.incorrect_id = 12, r.logit_diff = 2.0f * r.prob, r.clean_logit_diff = 4.0f, r.corrupt_logit_diff = -2.0f;
             r.effect = sample == 2 ? NAN : (r.logit_diff + 2.0f) / 6.0f;
           }
           OK(sink.row(sink.user, &r, &e));
         }
+}
+
+/* A control's rows of a sample: those of single heads, but of another sample's answers. */
+typedef struct relabelling {
+  fv_sink sink;
+  int sample;
+} relabelling;
+static fv_status relabel(void *user, const fv_row *row, fv_error *err) {
+  const relabelling *to = user;
+  fv_row r = *row;
+  r.answer_id = 20 + to->sample, r.incorrect_id = 30 + to->sample;
+  return to->sink.row(to->sink.user, &r, err);
 }
 
 static void make(const char *path, const int order[N]) {
@@ -237,6 +249,71 @@ static void test_rome_and_notice(void **state) {
   free(z);
 }
 
+static void make_control(const char *path) {
+  fv_store *s;
+  int64_t id;
+  make(path, (const int[N]){0, 1, 2, 3, 4});
+  OK(fv_store_open(path, FV_STORE_WRITE, &s, &e));
+  OK(fv_store_exec(s, "UPDATE samples SET answer_id = CASE id WHEN 4 THEN 23 ELSE 11 END", &e));
+  OK(fv_store_sweep_add(s, &(fv_store_sweep){3, "control", "patch", "{\"answers\":\"shuffled\"}"}, &id, &e));
+  for (int i = 0; i < N; i++) {
+    relabelling r = {.sample = i};
+    fv_table *t;
+    OK(fv_table_new(&t, &e));
+    r.sink = fv_table_sink(t);
+    rows(i, true, (fv_sink){&r, relabel});
+    OK(fv_store_put_results(s, i + 1, &(fv_store_result){id, t}, 1, &e));
+    fv_table_free(t);
+  }
+  fv_store_close(s);
+}
+
+static void expect_token(const char *archive, const char *name, size_t at, int64_t expected) {
+  size_t size;
+  char shape[64], *z = bytes_of(in_folder(archive), &size);
+  int64_t found = whole_at(array(z, size, name, shape), at);
+  if (found != expected) fail_msg("%s %s: %lld, expected %lld", archive, name, (long long)found, (long long)expected);
+  free(z);
+}
+
+/* A control's tokens are the pair that was scored. A database of version 1 does not say the second of it, neither when
+ * it is read nor when it has been brought up to date; of other sweeps it says both. */
+static void test_control(void **state) {
+  (void)state;
+  fv_store *s;
+  size_t size;
+  make_control(in_folder("control.db"));
+  for (int way = 0; way < 3; way++) { /* as it is, of version 1, brought up to date */
+    int64_t version;
+    char folder_name[16], notice[160], shape[64];
+    if (way) OK(fv_store_open(in_folder("control.db"), FV_STORE_WRITE, &s, &e));
+    if (way == 1) OK(fv_store_exec(s, "ALTER TABLE bases DROP COLUMN incorrect_id; PRAGMA user_version = 1", &e));
+    if (way) fv_store_close(s);
+    OK(fv_store_open(in_folder("control.db"), FV_STORE_READ, &s, &e));
+    OK(fv_store_integer(s, "PRAGMA user_version", &version, &e));
+    assert_int_equal(version, way == 1 ? 1 : 2);
+    fv_store_close(s);
+    OK(fv_export_npz(in_folder("control.db"), NULL, in_folder("control.npz"), &e));
+    expect_token("control.npz", "states/text_encoder.resid_post.3/correct_token", 3, 11);
+    expect_token("control.npz", "states/text_encoder.resid_post.3/incorrect_token", 3, 12);
+    expect_token("control.npz", "heads/text_encoder.cross.z.3/correct_token", 3, 11);
+    expect_token("control.npz", "heads/text_encoder.cross.z.3/incorrect_token", 3, 12);
+    expect_token("control.npz", "control/text_encoder.cross.z.3/correct_token", 3, 24);
+    expect_token("control.npz", "control/text_encoder.cross.z.3/incorrect_token", 3, way ? -1 : 34);
+    char *z = bytes_of(in_folder("control.npz"), &size);
+    assert_memory_equal(array(z, size, "control/text_encoder.cross.z.3/correct_prediction", shape), "\0\0\0\0", 4);
+    assert_memory_equal(array(z, size, "control/text_encoder.cross.z.4/correct_prediction", shape), "\1", 1);
+    free(z);
+    snprintf(folder_name, sizeof folder_name, "notice-%d", way);
+    mkdir(in_folder(folder_name), 0777);
+    OK(fv_export_notice(in_folder("control.db"), "control", in_folder(folder_name), &e));
+    snprintf(notice, sizeof notice,
+             "%s/BLIP_temp_list_control_image_corruption_text_encoder_crossattention_block_head_2_5.npz", folder_name);
+    expect_token(notice, "1/correct_token", 0, 21);
+    expect_token(notice, "1/incorrect_token", 0, way ? -1 : 31);
+  }
+}
+
 static void test_refused(void **state) {
   (void)state;
   fv_store *s;
@@ -293,6 +370,7 @@ static void test_command(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_same_bytes), cmocka_unit_test(test_sweeps_apart),
                                      cmocka_unit_test(test_npz),        cmocka_unit_test(test_rome_and_notice),
-                                     cmocka_unit_test(test_refused),    cmocka_unit_test(test_command)};
+                                     cmocka_unit_test(test_control),    cmocka_unit_test(test_refused),
+                                     cmocka_unit_test(test_command)};
   return cmocka_run_group_tests(tests, folder_setup, folder_teardown);
 }

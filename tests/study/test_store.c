@@ -32,6 +32,7 @@ static fv_table *made_up(int sample) {
       r.op = "replace", r.prob = 0.1f * (float)(i + 1) + (float)sample, r.logit = -7.25f / 3.0f;
       r.logit_diff = 1e-42f, r.effect = i == 3 ? NAN : INFINITY, r.kl = 1.0f / 3.0f, r.rank = i;
       r.clean_prob = 0.7f, r.corrupt_prob = 0.01f * (float)draw, r.clean_logit_diff = 2.5f, r.answer_id = 17;
+      r.incorrect_id = draw ? 0 : 18;
       r.answer =
           "r\xC3\xB8"
           "d";
@@ -86,7 +87,8 @@ static void same_row(const fv_row *a, const fv_row *b) {
   SAME_NUMBER(kl), SAME_NUMBER(clean_prob), SAME_NUMBER(corrupt_prob), SAME_NUMBER(clean_logit_diff);
   SAME_NUMBER(corrupt_logit_diff);
   assert_true(a->draw == b->draw && a->layer == b->layer && a->window == b->window && a->row == b->row &&
-              a->head == b->head && a->rank == b->rank && a->answer_id == b->answer_id);
+              a->head == b->head && a->rank == b->rank && a->answer_id == b->answer_id &&
+              a->incorrect_id == b->incorrect_id);
 }
 
 static void test_rows_come_back(void **state) {
@@ -242,19 +244,19 @@ static void test_migrations(void **state) {
   fv_store *s = create(in_folder("a.db"));
   put(s, 1);
   int64_t v;
-  static const char *const next[] = {"", "ALTER TABLE samples ADD COLUMN more TEXT",
+  static const char *const next[] = {"", "", "ALTER TABLE samples ADD COLUMN more TEXT",
                                      "CREATE TABLE extra(x); INSERT INTO extra VALUES(5)"};
-  OK(fv_store_migrate(s, next, 3, &e));
+  OK(fv_store_migrate(s, next, 4, &e));
   OK(fv_store_integer(s, "PRAGMA user_version", &v, &e));
-  assert_int_equal(v, 3);
+  assert_int_equal(v, 4);
   OK(fv_store_integer(s, "SELECT x FROM extra", &v, &e));
   assert_int_equal(v, 5);
   /* A step that fails leaves the step before. */
-  static const char *const broken[] = {"", "", "", "CREATE TABLE y(x)",
-                                       "CREATE TABLE z(x); INSERT INTO nothing VALUES(1)"};
-  assert_int_equal(fv_store_migrate(s, broken, 5, &e), FV_EIO);
+  static const char *const broken[] = {
+      "", "", "", "", "CREATE TABLE y(x)", "CREATE TABLE z(x); INSERT INTO nothing VALUES(1)"};
+  assert_int_equal(fv_store_migrate(s, broken, 6, &e), FV_EIO);
   OK(fv_store_integer(s, "PRAGMA user_version", &v, &e));
-  assert_int_equal(v, 4);
+  assert_int_equal(v, 5);
   OK(fv_store_integer(s, "SELECT count(*) FROM sqlite_schema WHERE name = 'z'", &v, &e));
   assert_int_equal(v, 0);
   fv_store_close(s);
