@@ -146,6 +146,13 @@ static fv_status report(run_job *j, const char *path, const fv_study_result *r) 
 
 /* ---- shards ---- */
 
+static fv_status merge_all(run_job *j, const char *const *paths, size_t count) {
+  char note[512];
+  fv_status st = fv_study_merge(j->db, paths, count, note, &j->s->err);
+  if (!st && note[0]) fprintf(stderr, "fovea: %s\n", note);
+  return st;
+}
+
 /* A merged shard has nothing that the database has not. */
 static void remove_shard(const char *path) {
   static const char *const ends[] = {"", "-wal", "-shm", "-lock"};
@@ -159,7 +166,7 @@ static fv_status take_in_shards(run_job *j) {
   char **paths;
   size_t count;
   fv_status st = fv_study_shards_found(j->db, &paths, &count, &j->s->err);
-  if (!st && count) st = fv_study_merge(j->db, (const char *const *)paths, count, &j->s->err);
+  if (!st && count) st = merge_all(j, (const char *const *)paths, count);
   for (size_t i = 0; i < count; i++) {
     if (!st) remove_shard(paths[i]);
     free(paths[i]);
@@ -180,7 +187,7 @@ static fv_status merge(run_job *j) {
     st = fv_fail(&j->s->err, FV_ENOTFOUND,
                  "%s: no shards lie beside it; name the databases: fovea run STUDY --merge DB...", j->db);
   for (size_t i = 0; i < count && !st; i++) st = fv_study_matches(j->study, from[i], &j->s->err);
-  if (!st) st = fv_study_merge(j->db, from, count, &j->s->err);
+  if (!st) st = merge_all(j, from, count);
   for (size_t i = 0; paths && i < count; i++) free(paths[i]);
   free(paths);
   if (st) return st;

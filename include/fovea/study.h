@@ -93,8 +93,9 @@ char *fv_study_shard_path(const char *db, int64_t shard, int64_t shards);
 fv_status fv_study_shards_found(const char *db, char ***paths, size_t *count, fv_error *err);
 /* Adds what the databases hold to `db`, which is made when there is none; samples that it has are left alone. They
  * must be of the same study and the same model (FV_EMISMATCH). Each is added in one transaction; an empty file, as a
- * process leaves it that was killed at its first step, adds nothing. FV_ENOTFOUND: one is not there. */
-fv_status fv_study_merge(const char *db, const char *const *from, size_t count, fv_error *err);
+ * process leaves it that was killed at its first step, adds nothing. note: something that the user should know, as in
+ * fv_study_result; "". FV_ENOTFOUND: one is not there. */
+fv_status fv_study_merge(const char *db, const char *const *from, size_t count, char note[512], fv_error *err);
 
 /* One experiment's rows, as --db adds them. The sample is the one with the same name, picture and text, or a new one
  * (without a name: "STEM: question"); the sweep is the one with the same settings, or a new one ("patch", "patch-2",

@@ -68,6 +68,23 @@ static fv_status merge_manifest(const fv_store *s, const char *from, fv_error *e
   return st;
 }
 
+/* The last digits depend on the engine, and on the compiler, which may contract sums and products. */
+static fv_status merge_note(const fv_store *s, const char *from, char note[512], fv_error *err) {
+  sqlite3_stmt *q = NULL;
+  bool more = false;
+  fv_status st = fv_store_prepare(s,
+                                  "SELECT m.value, t.value FROM other.manifest t JOIN main.manifest m ON m.key = t.key"
+                                  " WHERE t.key IN ('engine', 'build') AND t.value <> m.value ORDER BY t.key DESC",
+                                  &q, err);
+  if (!st) st = fv_store_next(s, q, &more, err);
+  char *other = !st && more ? fv_format("those of %s with", from) : NULL;
+  if (other) fv_digits_note(fv_store_text(q, 0), other, fv_store_text(q, 1), note);
+  if (!st && more && !other) st = fv_fail(err, FV_ENOMEM, "no memory");
+  free(other);
+  sqlite3_finalize(q);
+  return st;
+}
+
 /* Sweeps and places agree by what they are; their ids agree too, unless somebody added some by hand. */
 static const char merge_sql[] =
     "CREATE TEMP TABLE new_samples AS SELECT id FROM other.samples WHERE id NOT IN (SELECT id FROM main.samples);"
@@ -96,7 +113,7 @@ static const char forget_sql[] =
     "DROP TABLE IF EXISTS temp.new_samples; DROP TABLE IF EXISTS temp.sweep_map; DROP TABLE IF EXISTS temp.place_map;";
 
 /* The other database is opened as a writer's, so that an unfinished log is taken in and nobody else writes to it. */
-static fv_status merge_one(fv_store *s, const char *from, fv_error *err) {
+static fv_status merge_one(fv_store *s, const char *from, char note[512], fv_error *err) {
   fv_store *other = NULL;
   sqlite3_stmt *q = NULL;
   fv_status st = fv_store_open(from, FV_STORE_WRITE, &other, err);
@@ -110,6 +127,7 @@ static fv_status merge_one(fv_store *s, const char *from, fv_error *err) {
     st = fv_store_begin(s, err);
     if (!st) {
       st = merge_manifest(s, from, err);
+      if (!st && !note[0]) st = merge_note(s, from, note, err);
       if (!st) st = fv_store_exec(s, merge_sql, err);
       st = fv_store_end(s, st, err);
     }
@@ -120,10 +138,11 @@ static fv_status merge_one(fv_store *s, const char *from, fv_error *err) {
   return st;
 }
 
-fv_status fv_study_merge(const char *db, const char *const *from, size_t count, fv_error *err) {
+fv_status fv_study_merge(const char *db, const char *const *from, size_t count, char note[512], fv_error *err) {
   fv_store *s = NULL;
   fv_status st = FV_OK;
   bool *filled = fv_alloc(count, sizeof *filled);
+  note[0] = '\0';
   if (!filled) return fv_fail(err, FV_ENOMEM, "no memory");
   for (size_t i = 0; i < count && !st; i++) { /* all of them are there before anything is made */
     fv_store *there = NULL;
@@ -134,7 +153,7 @@ fv_status fv_study_merge(const char *db, const char *const *from, size_t count, 
   }
   if (!st) st = fv_store_open(db, FV_STORE_CREATE, &s, err);
   for (size_t i = 0; i < count && !st; i++)
-    if (filled[i]) st = merge_one(s, from[i], err);
+    if (filled[i]) st = merge_one(s, from[i], note, err);
   fv_store_close(s);
   free(filled);
   return st;

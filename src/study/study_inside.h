@@ -85,6 +85,8 @@ bool fv_study_excludes(fv_status st);
 /* The model's part of the manifest: written when it is missing, else compared (FV_EMISMATCH). note: "" or a sentence
  * for the user. */
 fv_status fv_store_record_model(fv_store *store, const fv_model *model, int64_t seed, char note[512], fv_error *err);
+/* The note that the results so far come from one engine or compiler, and others from another one: "here it is" WITH. */
+void fv_digits_note(const char *there, const char *other, const char *with, char note[512]);
 /* Rows of the stacks that read text, without those of a picture spliced into it; the names live in *infos. Both are
  * malloc'ed, also after a failure. */
 fv_status fv_sample_rows(const fv_model *model, const fv_input *input, fv_store_row **rows, fv_row_info **infos,

@@ -71,6 +71,8 @@ fv_status fv_settings_compare(const char *path, const char *there, const char *h
 
 /* ---- facts ---- */
 
+#define BUILD "compiler " __VERSION__
+
 /* The first line of /proc/cpuinfo that begins with this, behind its colon. */
 static void cpu_line(const char *word, char *out, size_t n) {
   char line[4096];
@@ -140,7 +142,7 @@ static fv_status write_facts(fv_store *store, const fv_model *model, const facts
               {"tokenizer_sha256", f->tokenizer},
               {"preprocessor_sha256", f->preprocessor},
               {"version", FV_VERSION},
-              {"build", "compiler " __VERSION__},
+              {"build", BUILD},
               {"engine", fv_model_engine(model)},
               {"cpu", f->cpu},
               {"seed", f->seed},
@@ -175,13 +177,20 @@ fv_status fv_store_record_model(fv_store *store, const fv_model *model, int64_t 
   if (!st && known) st = same_value(store, "model_sha256", f.model, "the weights' SHA-256", err);
   if (!st && known) st = same_value(store, "tokenizer_sha256", f.tokenizer, "the tokenizer's SHA-256", err);
   if (!st && known) st = same_value(store, "preprocessor_sha256", f.preprocessor, "the preprocessor's SHA-256", err);
-  if (!st) st = fv_store_manifest(store, "engine", &there, err);
-  if (!st && there && strcmp(there, fv_model_engine(model)) != 0)
-    snprintf(note, 512,
-             "the results so far were computed with %.150s, and here it is %.150s: last digits may differ between them",
-             there, fv_model_engine(model));
-  free(there), free(f.cpu);
+  const char *const here[][2] = {{"engine", fv_model_engine(model)}, {"build", BUILD}};
+  for (int i = 0; i < 2 && !st && !note[0]; i++) {
+    st = fv_store_manifest(store, here[i][0], &there, err);
+    if (!st && there && strcmp(there, here[i][1]) != 0) fv_digits_note(there, "here it is", here[i][1], note);
+    free(there), there = NULL;
+  }
+  free(f.cpu);
   return st;
+}
+
+void fv_digits_note(const char *there, const char *other, const char *with, char note[512]) {
+  snprintf(note, 512,
+           "the results so far were computed with %.120s, and %.120s %.120s: last digits may differ between them",
+           there, other, with);
 }
 
 /* ---- the study ---- */

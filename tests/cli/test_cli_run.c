@@ -369,6 +369,53 @@ static void test_shards(void **state) {
   }
 }
 
+static void set_fact(const char *db, const char *key, const char *value) {
+  fv_store *s;
+  assert_int_equal(fv_store_open(in_folder(db), FV_STORE_WRITE, &s, NULL), FV_OK);
+  assert_int_equal(fv_store_manifest_set(s, key, value, NULL), FV_OK);
+  fv_store_close(s);
+}
+
+static void expect_note(const char *line, const char *note) {
+  program_result r = expect_with(&here, 0, line);
+  if (strcmp(r.err, note) != 0) fail_msg("%s\nexpected: %s\nfound: %s", line, note, r.err);
+  program_release(&r);
+}
+
+/* Parts of different engines or compilers are put together with a note, which going on with such a part gives, too. */
+static void test_parts_of_other_machines(void **state) {
+  (void)state;
+  static const char *const facts[][2] = {{"engine", "an abacus"}, {"build", "compiler 0"}};
+  char line[128], note[600];
+  for (int i = 1; i <= 2; i++) {
+    snprintf(line, sizeof line, "fovea run s.yaml --shard %d/2", i);
+    expect_note(line, "");
+  }
+  static const char merge[] = "fovea run s.yaml --db all.db --merge out.db.shard-1-of-2 out.db.shard-2-of-2";
+  expect_note(merge, "");
+  database_remove(in_folder("all.db"));
+  for (int k = 1; k >= 0; k--) {
+    fv_store *s;
+    char *own;
+    assert_int_equal(fv_store_open(in_folder("out.db.shard-1-of-2"), FV_STORE_READ, &s, NULL), FV_OK);
+    assert_int_equal(fv_store_manifest(s, facts[k][0], &own, NULL), FV_OK);
+    fv_store_close(s);
+    set_fact("out.db.shard-2-of-2", facts[k][0], facts[k][1]); /* the engine goes first, where both are others */
+    snprintf(note, sizeof note,
+             "fovea: the results so far were computed with %s, and those of out.db.shard-2-of-2 with %s: last digits "
+             "may differ between them\n",
+             own, facts[k][1]);
+    expect_note(merge, note);
+    database_remove(in_folder("all.db"));
+    snprintf(note, sizeof note,
+             "fovea: the results so far were computed with %s, and here it is %s: last digits may differ between "
+             "them\n",
+             facts[k][1], own);
+    expect_note("fovea run s.yaml --shard 2/2", note);
+    free(own);
+  }
+}
+
 static const char *find_mpirun(void) {
   static const char *const places[] = {"/usr/bin/mpirun", "/usr/local/bin/mpirun"};
   for (int i = 0; i < 2; i++)
@@ -619,9 +666,9 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(test_results),       TEST(test_as_the_commands), TEST(test_control_pairs),
       TEST(test_dry_run),       TEST(test_retry_excluded),  TEST(test_interrupt),
-      TEST(test_kill),          TEST(test_shards),          TEST(test_mpi),
-      TEST(test_changed_study), TEST(test_nothing_usable),  TEST(test_second_writer),
-      TEST(test_bad_files),     TEST(test_full_disk),
+      TEST(test_kill),          TEST(test_shards),          TEST(test_parts_of_other_machines),
+      TEST(test_mpi),           TEST(test_changed_study),   TEST(test_nothing_usable),
+      TEST(test_second_writer), TEST(test_bad_files),       TEST(test_full_disk),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
