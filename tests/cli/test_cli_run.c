@@ -246,26 +246,27 @@ static void test_interrupt(void **state) {
   char digest[65];
   double seconds;
   write_table(MANY);
-  json_int_t all = undisturbed(digest, &seconds), computed = 0;
+  json_int_t all = undisturbed(digest, &seconds);
   int stopped = 0;
-  for (int i = 1; i <= 6; i++) {
+  /* As in test_kill, the speed of the machine may change. */
+  for (int i = 0; stopped < 5 && i < 50; i++) {
     program_options o = here;
-    o.interrupt_after = (int)(seconds * 1000.0 * i / 7) + 1;
+    o.interrupt_after = (int)(seconds * 1000.0 * (i % 6) / 6) + 1;
     program_result r;
     program_run(&o, &r, "fovea run s.yaml --json", vars);
     if (r.status == 1) {
       stopped++;
       assert_non_null(strstr(r.err, "run the same again to go on"));
       assert_int_equal(r.nout, 0);
-    } else if (r.status != 128 + SIGINT) { /* before the program had begun to listen */
+    } else {
       assert_int_equal(r.status, 0);
+      seconds *= 0.8;
     }
     program_release(&r);
-    computed += same_as(digest, "fovea run s.yaml --json") <= all;
+    assert_true(same_as(digest, "fovea run s.yaml --json") <= all);
     unlink(in_folder("out.db"));
   }
-  assert_true(stopped >= 2);
-  assert_int_equal(computed, 6);
+  assert_int_equal(stopped, 5);
   write_table(FEW);
 }
 
@@ -297,7 +298,8 @@ static void test_kill(void **state) {
   json_int_t all = undisturbed(digest, &seconds), again;
   unsigned random = 12345;
   int killed = 0, resumed = 0, partly = 0;
-  /* The machine may be faster than it was during the first run; then the program was done before the kill. */
+  /* The machine may be faster than it was during the first run, so that the program was done before the kill, or
+   * slower, so that it had not begun. */
   for (int i = 0; killed < 50 && i < 150; i++) {
     random = random * 1664525u + 1013904223u;
     double share = ((double)(i % 25) + (double)(random >> 8) / 16777216.0) / 25.0;
@@ -309,6 +311,7 @@ static void test_kill(void **state) {
       killed += killed_after((double)(random >> 8) / 16777216.0 * seconds, (char *[]){"fovea", "run", "s.yaml", NULL});
     again = same_as(digest, "fovea run s.yaml --json");
     resumed += again<all, partly += again> 0 && again < all;
+    if (again == all) seconds *= 1.1;
     unlink(in_folder("out.db"));
   }
   print_message("killed %d times, gone on from something %d times, from the middle %d times\n", killed, resumed,
@@ -593,35 +596,39 @@ static void test_nothing_usable(void **state) {
 static void test_second_writer(void **state) {
   (void)state;
   write_table(10);
-  pid_t pid = fork();
-  if (pid == 0) {
-    char program[512];
-    snprintf(program, sizeof program, "%s/fovea", FV_BINARY_DIR);
-    if (chdir(folder) != 0 || !freopen("/dev/null", "w", stdout)) _exit(126);
-    execl(program, "fovea", "run", "s.yaml", NULL);
-    _exit(127);
-  }
-  char word[64];
-  snprintf(word, sizeof word, "process %ld", (long)pid);
   bool seen = false;
-  for (int i = 0; i < 400 && !seen; i++) {
-    if (access(in_folder("out.db-lock"), F_OK) != 0) {
-      nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
-      continue;
+  /* A process that is done before it has been looked at says nothing; then another one starts. */
+  for (int tries = 0; tries < 20 && !seen; tries++) {
+    unlink(in_folder("out.db"));
+    pid_t pid = fork();
+    if (pid == 0) {
+      char program[512];
+      snprintf(program, sizeof program, "%s/fovea", FV_BINARY_DIR);
+      if (chdir(folder) != 0 || !freopen("/dev/null", "w", stdout)) _exit(126);
+      execl(program, "fovea", "run", "s.yaml", NULL);
+      _exit(127);
     }
-    kill(pid, SIGSTOP); /* it holds the lock for as long as this takes */
-    program_result r;
-    program_run(&here, &r, "fovea run s.yaml", vars);
-    seen = r.status == 1 && strstr(r.err, "another process is writing") && strstr(r.err, word);
-    kill(pid, SIGCONT);
-    if (!seen && r.status != 0) fail_msg("%d: %s", r.status, r.err);
-    program_release(&r);
+    char word[64];
+    int status;
+    snprintf(word, sizeof word, "process %ld", (long)pid);
+    while (!seen && waitpid(pid, &status, WNOHANG) == 0) {
+      if (access(in_folder("out.db-lock"), F_OK) != 0) {
+        nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
+        continue;
+      }
+      kill(pid, SIGSTOP); /* it holds the lock for as long as this takes */
+      program_result r;
+      program_run(&here, &r, "fovea run s.yaml", vars);
+      seen = r.status == 1 && strstr(r.err, "another process is writing") && strstr(r.err, word);
+      kill(pid, SIGCONT);
+      if (!seen && r.status != 0) fail_msg("%d: %s", r.status, r.err);
+      program_release(&r);
+    }
+    if (seen) assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
   }
-  int status;
-  kill(pid, SIGCONT);
-  assert_int_equal(waitpid(pid, &status, 0), pid);
   assert_true(seen);
-  assert_int_equal(WEXITSTATUS(status), 0);
 }
 
 static void test_bad_files(void **state) {

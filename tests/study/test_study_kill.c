@@ -80,9 +80,9 @@ static void check_loss(int kills, int wave, char digest[65]) {
   unlink(db);
   unsigned random = 777;
   int amid = 0, behind = 0;
-  for (int i = 0; i < kills; i++) {
+  for (int i = 0; i < kills || (amid < kills / 4 && i < 6 * kills); i++) {
     random = random * 1664525u + 1013904223u;
-    double wait = seconds * ((double)i + (double)(random >> 8) / 16777216.0) / kills;
+    double wait = seconds * ((double)(i % kills) + (double)(random >> 8) / 16777216.0) / kills;
     pid_t pid = start(wave);
     nanosleep(&(struct timespec){.tv_sec = (time_t)wait, .tv_nsec = (long)((wait - (double)(time_t)wait) * 1e9)}, NULL);
     kill(pid, SIGKILL);
@@ -93,13 +93,16 @@ static void check_loss(int kills, int wave, char digest[65]) {
     if (found < done - wave || found % wave != 0)
       fail_msg("%d samples were finished, %lld are stored", done, (long long)found);
     amid += found > 0 && found < SAMPLES, behind += found == done - wave;
+    /* The machine may have become slower or faster since the first run. */
+    if (found == 0) seconds *= 1.1;
+    if (WIFEXITED(status)) seconds *= 0.9;
     finish(1 + wave % 4);
     assert_int_equal(stored(after), SAMPLES);
     assert_string_equal(after, digest);
     unlink(db);
   }
-  print_message("%d of %d kills fell between waves of %d; %d of them into a commit\n", amid, kills, wave, behind);
-  assert_true(amid >= kills / 8);
+  print_message("%d kills fell between waves of %d; %d of them into a commit\n", amid, wave, behind);
+  assert_true(amid >= kills / 4);
 }
 
 static void test_loss(void **state) {

@@ -132,18 +132,33 @@ static bool interrupt_at_write(pid_t pid, int n, int *status) {
 
 static int exit_status(int status) { return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status); }
 
+/* Whether it has set a handler: before, SIGINT is the end of it. */
+static bool listens(pid_t pid) {
+  char path[64], line[256];
+  unsigned long long caught = 0;
+  snprintf(path, sizeof path, "/proc/%ld/status", (long)pid);
+  FILE *f = fopen(path, "r");
+  while (f && fgets(line, sizeof line, f))
+    if (sscanf(line, "SigCgt: %llx", &caught) == 1) break;
+  if (f) fclose(f);
+  return caught >> (SIGINT - 1) & 1;
+}
+
 /* Waits; interrupts and kills when it is time. */
 static int wait_for(pid_t pid, const program_options *o, double started) {
-  bool interrupted = false;
+  bool interrupted = !o->interrupt_after;
+  double listening = 0;
   int status;
   if (o->interrupt_write && !interrupt_at_write(pid, o->interrupt_write, &status)) return exit_status(status);
   for (;;) {
     pid_t got = waitpid(pid, &status, WNOHANG);
     if (got == pid) return exit_status(status);
     if (got < 0) fail_msg("waitpid: %s", strerror(errno));
-    double wall = seconds_now() - started;
-    if (o->interrupt_after && !interrupted && wall * 1000.0 > o->interrupt_after) kill(pid, SIGINT), interrupted = true;
-    if (wall > (o->seconds ? o->seconds : 120)) {
+    double now = seconds_now();
+    if (!interrupted && listening == 0 && listens(pid)) listening = now;
+    if (!interrupted && listening > 0 && (now - listening) * 1000.0 > o->interrupt_after)
+      kill(pid, SIGINT), interrupted = true;
+    if (now - started > (o->seconds ? o->seconds : 120)) {
       kill(pid, SIGKILL);
       waitpid(pid, &status, 0);
       return -1;

@@ -29,7 +29,7 @@ typedef struct program_options {
   const char *output;  /* a file that standard output goes to, such as /dev/full; NULL: r->out */
   const char *models;  /* $FOVEA_MODELS */
   bool closed_pipe;    /* standard output is a pipe that nobody reads */
-  int interrupt_after; /* milliseconds until SIGINT; 0: never */
+  int interrupt_after; /* milliseconds from when it listens for SIGINT until it gets one; 0: never */
   int interrupt_write; /* SIGINT when it returns from its Nth write to standard output, whatever the time; 0: never */
   int seconds;         /* limit; 0: 120 */
   long file_bytes;     /* largest file that may be written (RLIMIT_FSIZE); 0: any */
