@@ -115,6 +115,13 @@ static fv_status claim(cli_session *s, const char *path, cli_output **out) {
   return check_inputs(s);
 }
 
+/* mkstemp and mkdtemp let only their owner in; results are for whom the umask admits. */
+static void admit(const char *path, mode_t mode) {
+  mode_t mask = umask(0);
+  umask(mask);
+  (void)!chmod(path, mode & ~mask);
+}
+
 fv_status output_stage(cli_session *s, const char *option, const char *path, const char **staged) {
   struct stat old;
   cli_output *o;
@@ -138,6 +145,7 @@ fv_status output_stage(cli_session *s, const char *option, const char *path, con
     return fv_fail(&s->err, FV_EIO, "%s: cannot write: %s", path, strerror(errno));
   }
   close(fd);
+  admit(name, 0666);
   o->staged = name;
   *staged = name;
   return FV_OK;
@@ -183,9 +191,7 @@ fv_status output_stage_folder(cli_session *s, const char *option, const char *pa
     free(name);
     return fv_fail(&s->err, FV_EIO, "%s: cannot write: %s", path, strerror(errno));
   }
-  mode_t mask = umask(0);
-  umask(mask);
-  chmod(name, 0777 & ~mask);
+  admit(name, 0777);
   o->staged = name, o->folder = true;
   *staged = name;
   return FV_OK;

@@ -1,5 +1,6 @@
 /* fovea attend: its table against patterns of transformers, its outputs against each other, and what it refuses. */
 #include <math.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cli/cli_tests.h"
@@ -200,8 +201,12 @@ static void test_files(void **state) {
     program_release(&r);
   }
   static const char *const files[] = {"a.png", "a.svg", "a.pdf", "a.npz", "a.csv"};
+  mode_t mask = umask(0);
+  umask(mask);
   for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
-    assert_int_equal(access(files[i], R_OK), 0);
+    struct stat st;
+    assert_int_equal(stat(files[i], &st), 0);
+    if ((st.st_mode & 0777) != (0666 & ~mask)) fail_msg("%s has the mode %o", files[i], st.st_mode & 0777);
     unlink(files[i]);
   }
   program_result r = expect(0, ATTEND "--show always --heads L0H0");
