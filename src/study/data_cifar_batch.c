@@ -6,7 +6,7 @@
 
 void fv_cifar_batch_release(fv_cifar_batch *b) {
   fv_map_close(&b->map);
-  free(b->labels);
+  free(b->labels), free(b->data);
   *b = (fv_cifar_batch){0};
 }
 

@@ -1,7 +1,9 @@
 /* The pickle of a CIFAR-10 batch: a stack machine for dicts, lists, tuples, texts, integers and NumPy arrays of bytes.
  *
  * Values are nodes in one array and refer to each other by index; lists and dicts own their items. A value that is not
- * needed is still read, since the bytes behind it depend on it.
+ * needed is still read, since the bytes behind it depend on it. Protocol 2 of Python 3 has no opcode for bytes and
+ * writes a text whose characters they are, with a call that encodes it; only the pictures are decoded, once at the end,
+ * so that a small file that encodes one text a million times takes no memory for it.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -11,13 +13,27 @@
 
 enum { MAX_NODES = 1 << 22 };
 
-typedef enum kind { OTHER, INTEGER, TEXT, SEQUENCE, DICT, ARRAY_NAME, DTYPE_NAME, CLASS_NAME, ARRAY, DTYPE } kind;
+typedef enum kind {
+  OTHER,
+  INTEGER,
+  TEXT,
+  SEQUENCE,
+  DICT,
+  ARRAY_NAME,
+  BUFFER_NAME,
+  ENCODE_NAME,
+  DTYPE_NAME,
+  CLASS_NAME,
+  ARRAY,
+  DTYPE
+} kind;
 
 typedef struct node {
   kind kind;
   int64_t number; /* INTEGER; OTHER: 1 for True */
   const uint8_t *bytes;
   size_t nbytes;   /* TEXT; ARRAY: its data */
+  bool encoded;    /* these are UTF-8 of the characters that stand for the bytes */
   uint32_t *items; /* SEQUENCE, DICT: key, value, ...; ARRAY: its shape; DTYPE: its arguments */
   size_t count, capacity;
 } node;
@@ -118,6 +134,9 @@ static fv_status push_name(machine *m, const uint8_t *module, size_t nm, const u
     kind kind;
   } names[] = {{"numpy.core.multiarray", "_reconstruct", ARRAY_NAME},
                {"numpy._core.multiarray", "_reconstruct", ARRAY_NAME},
+               {"numpy.core.numeric", "_frombuffer", BUFFER_NAME},
+               {"numpy._core.numeric", "_frombuffer", BUFFER_NAME},
+               {"_codecs", "encode", ENCODE_NAME},
                {"numpy", "ndarray", CLASS_NAME},
                {"numpy", "dtype", DTYPE_NAME}};
   for (size_t i = 0; i < sizeof names / sizeof *names; i++)
@@ -148,19 +167,59 @@ static fv_status op_global(machine *m, bool from_stack) {
   return push_name(m, a->bytes, a->nbytes, b->bytes, b->nbytes);
 }
 
+/* Gives an array its shape and data, which must be bytes one behind the other. */
+static fv_status set_array(machine *m, node *to, const node *shape, const node *type, const node *data, bool c_order) {
+  const node *code = type->kind == DTYPE && type->count > 0 ? &m->nodes[type->items[0]] : NULL;
+  if (!code || code->kind != TEXT || !text_is(code->bytes, code->nbytes, "u1") || !c_order || shape->kind != SEQUENCE ||
+      data->kind != TEXT)
+    return broken(m, "its array is not one of bytes in C order");
+  to->bytes = data->bytes, to->nbytes = data->nbytes, to->encoded = data->encoded;
+  to->count = 0;
+  if (!fv_grow(&to->items, &to->capacity, shape->count, sizeof *to->items)) return no_memory(m);
+  if (shape->count) memcpy(to->items, shape->items, shape->count * sizeof *to->items);
+  to->count = shape->count;
+  return FV_OK;
+}
+
+/* An argument of a call, or a part of a state. */
+static const node *part(const machine *m, const node *list, size_t i) { return &m->nodes[list->items[i]]; }
+
+/* _codecs.encode(text, "latin1"): the bytes that the text's characters stand for. */
+static fv_status call_encode(machine *m, const node *arguments, node *made) {
+  if (arguments->count != 2 || part(m, arguments, 0)->kind != TEXT || part(m, arguments, 1)->kind != TEXT ||
+      !text_is(part(m, arguments, 1)->bytes, part(m, arguments, 1)->nbytes, "latin1"))
+    return broken(m, "bytes that are not a text in latin1");
+  *made = *part(m, arguments, 0);
+  made->encoded = true;
+  return FV_OK;
+}
+
+/* numpy's _frombuffer(data, dtype, shape, order), of protocol 5. */
+static fv_status call_buffer(machine *m, const node *arguments, node *made) {
+  if (arguments->count != 4) return broken(m, "an array's buffer has not four parts");
+  const node *order = part(m, arguments, 3);
+  bool c_order = order->kind == TEXT && text_is(order->bytes, order->nbytes, "C");
+  made->kind = ARRAY;
+  return set_array(m, made, part(m, arguments, 2), part(m, arguments, 1), part(m, arguments, 0), c_order);
+}
+
 /* A call: numpy's _reconstruct gives an empty array, dtype a type. */
 static fv_status op_reduce(machine *m) {
-  node *callee = peek(m, 1), *arguments = peek(m, 0);
-  if (!callee || !arguments || arguments->kind != SEQUENCE ||
-      (callee->kind != ARRAY_NAME && callee->kind != DTYPE_NAME))
+  node *callee = peek(m, 1), *arguments = peek(m, 0), made = {0};
+  kind what = callee ? callee->kind : OTHER;
+  fv_status st = FV_OK;
+  if (!arguments || arguments->kind != SEQUENCE ||
+      (what != ARRAY_NAME && what != BUFFER_NAME && what != ENCODE_NAME && what != DTYPE_NAME))
     return broken(m, "a call of something else than NumPy's");
-  node made = {.kind = callee->kind == ARRAY_NAME ? ARRAY : DTYPE};
-  if (made.kind == DTYPE) { /* its arguments move along */
-    made.items = arguments->items, made.count = arguments->count, made.capacity = arguments->capacity;
+  if (what == ARRAY_NAME) made.kind = ARRAY;
+  if (what == BUFFER_NAME) st = call_buffer(m, arguments, &made);
+  if (what == ENCODE_NAME) st = call_encode(m, arguments, &made);
+  if (what == DTYPE_NAME) { /* its arguments move along */
+    made = (node){.kind = DTYPE, .items = arguments->items, .count = arguments->count, .capacity = arguments->capacity};
     arguments->items = NULL, arguments->count = arguments->capacity = 0;
   }
   m->height -= 2;
-  fv_status st = push(m, made);
+  if (!st) st = push(m, made);
   if (st) free(made.items);
   return st;
 }
@@ -173,18 +232,9 @@ static fv_status op_build(machine *m) {
   m->height--;
   if (to->kind == DTYPE) return FV_OK;
   if (state->kind != SEQUENCE || state->count != 5) return broken(m, "an array's state has not five parts");
-  const node *shape = &m->nodes[state->items[1]], *type = &m->nodes[state->items[2]];
-  const node *order = &m->nodes[state->items[3]], *data = &m->nodes[state->items[4]];
-  const node *code = type->kind == DTYPE && type->count > 0 ? &m->nodes[type->items[0]] : NULL;
-  if (!code || code->kind != TEXT || !text_is(code->bytes, code->nbytes, "u1") || order->kind != OTHER ||
-      order->number != 0 || shape->kind != SEQUENCE || data->kind != TEXT)
-    return broken(m, "its array is not one of bytes in C order");
-  to->bytes = data->bytes, to->nbytes = data->nbytes;
-  to->count = 0;
-  if (!fv_grow(&to->items, &to->capacity, shape->count, sizeof *to->items)) return no_memory(m);
-  if (shape->count) memcpy(to->items, shape->items, shape->count * sizeof *to->items);
-  to->count = shape->count;
-  return FV_OK;
+  const node *order = part(m, state, 3);
+  return set_array(m, to, part(m, state, 1), part(m, state, 2), part(m, state, 4),
+                   order->kind == OTHER && order->number == 0);
 }
 
 static fv_status remember(machine *m, uint64_t slot) {
@@ -220,7 +270,8 @@ static int number_bytes(uint8_t op) {
     case 'r':
     case 'j': return 4;
     case 0x8e:
-    case 0x95: return 8;
+    case 0x95:
+    case 0x96: return 8;
     default: return 0;
   }
 }
@@ -285,20 +336,38 @@ static const node *find(machine *m, const char *key, kind want) {
   return NULL;
 }
 
+/* The bytes that the characters of an encoded text stand for: each is its number, in UTF-8. */
+static fv_status decode(machine *m, const node *data, size_t n, uint8_t **out) {
+  const uint8_t *at = data->bytes, *end = at + data->nbytes;
+  uint8_t *to = *out = fv_alloc(n, 1);
+  if (!to) return no_memory(m);
+  for (size_t i = 0; i < n; i++) {
+    uint8_t c = at < end ? *at++ : 0xFF;
+    bool two = c == 0xC2 || c == 0xC3;
+    if ((c >= 0x80 && !two) || (two && (at == end || (*at & 0xC0) != 0x80)))
+      return broken(m, "its data are not 3072 bytes per label");
+    to[i] = two ? (uint8_t)(c << 6 | (*at++ & 0x3F)) : c;
+  }
+  return at == end ? FV_OK : broken(m, "its data are not 3072 bytes per label");
+}
+
 static fv_status take_result(machine *m, fv_cifar_batch *out) {
   const node *labels = find(m, "labels", SEQUENCE), *data = find(m, "data", ARRAY);
   if (!labels || !data) return broken(m, "it has no \"labels\" or no \"data\"");
   const node *width = data->count == 2 ? &m->nodes[data->items[1]] : NULL;
-  if (!width || width->kind != INTEGER || width->number != FV_CIFAR_PICTURE || labels->count == 0 ||
-      data->nbytes != labels->count * FV_CIFAR_PICTURE)
+  size_t n = labels->count * FV_CIFAR_PICTURE; /* every label takes a byte of the file */
+  if (!width || width->kind != INTEGER || width->number != FV_CIFAR_PICTURE || n == 0 ||
+      (data->encoded ? data->nbytes < n : data->nbytes != n))
     return broken(m, "its data are not 3072 bytes per label");
+  fv_status st = data->encoded ? decode(m, data, n, &out->data) : FV_OK;
+  if (st) return st;
   out->labels = fv_alloc(labels->count, 1);
   if (!out->labels) return no_memory(m);
   for (size_t i = 0; i < labels->count; i++) {
     const node *label = &m->nodes[labels->items[i]];
     out->labels[i] = label->kind == INTEGER && label->number >= 0 && label->number < 255 ? (uint8_t)label->number : 255;
   }
-  out->count = labels->count, out->first = data->bytes, out->stride = FV_CIFAR_PICTURE;
+  out->count = labels->count, out->first = data->encoded ? out->data : data->bytes, out->stride = FV_CIFAR_PICTURE;
   return FV_OK;
 }
 
