@@ -88,7 +88,8 @@ typedef struct fv_heads_confirmed {
 
 /* Computes all of it and writes four rows into the table `checks` of the database (opened for writing): "accuracy",
  * "accuracy without the circuit", "accuracy without random heads", each of n samples, and "p against random heads" of n
- * sets. Rows of the same name, sweep and settings are replaced. Every sample is one wave: the clean run and all its ablations.
+ * sets. Rows of the same name, sweep and settings are replaced. Every sample is one wave: the clean run and all its
+ * ablations.
  * Errors: FV_EUSAGE (no heads, more heads than there are others, a site without heads), FV_EMISMATCH (a picture is not
  * the one of the study), FV_ENOTFOUND (no sample can be used). */
 fv_status fv_heads_confirm(const fv_model *model, fv_store *store, const fv_heads_confirm_options *options,

@@ -2,8 +2,8 @@
  *
  * What the sweeps of a bundle have in common is computed once: a clean run for all sweeps with the same input, the
  * picture's rows of clean runs and of what one of them is compared with, a corrupted run for all sweeps with the same
- * clean run, corruption, seed and draw, and a patched run for all that patch the same cell of these. The sweeps' values are those of each one
- * computed alone, bit for bit, since a run's values never depend on what else is in its wave.
+ * clean run, corruption, seed and draw, and a patched run for all that patch the same cell of these. The sweeps' values
+ * are those of each one computed alone, bit for bit, since a run's values never depend on what else is in its wave.
  *
  *   fv_bundle_new(model, memory, &b, err);
  *   fv_sweep_prepare(model, &options, &sweep, err);  // of any number of sweeps

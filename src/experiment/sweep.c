@@ -290,7 +290,8 @@ fv_status fv_sweep_emit(const fv_sweep *s, const char *sample, const char *answe
   fv_row line;
   fv_row_defaults(&line);
   line.sample = sample, line.window = s->o.window, line.op = "replace", line.answer_id = s->correct,
-  line.answer = answer, line.incorrect_id = s->incorrect, line.clean_prob = s->clean.m.prob, line.clean_logit_diff = s->clean.logit_diff;
+  line.answer = answer, line.incorrect_id = s->incorrect, line.clean_prob = s->clean.m.prob,
+  line.clean_logit_diff = s->clean.logit_diff;
   for (size_t i = 0; i < s->nseries; i++) {
     const fv_sweep_series *series = &s->series[i];
     const fv_sweep_value *v = series->cells;
