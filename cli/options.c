@@ -123,6 +123,8 @@ static const option options[] = {
      0, "prob|p_diff|logit_diff|effect"},
     {"pad-attended", FLAG, AT(pad_attended), NULL,
      "questions may differ in length: the shorter is filled up with [PAD], which is attended to", 0, NULL},
+    {"keep-degenerate", FLAG, AT(keep_degenerate), NULL,
+     "two answers that begin with the same token are compared all the same: logit_diff is 0, effect empty", 0, NULL},
     {"keys", CHOICE, AT(keys), "KEYS",
      "what is looked at: auto (default: the picture, if it is there), image, text or all", 0, "auto|image|text|all"},
     {"minus", TEXT, AT(minus), "WHAT",

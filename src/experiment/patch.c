@@ -51,6 +51,7 @@ fv_status fv_patch_prepare(const fv_model *model, const fv_patch_options *o, fv_
                             .draws = o->draws,
                             .noise = o->noise,
                             .pad_attended = o->pad_attended,
+                            .keep_degenerate = o->keep_degenerate,
                             .correct = o->correct,
                             .incorrect = o->incorrect,
                             .stream = o->stream,

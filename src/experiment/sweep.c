@@ -163,7 +163,7 @@ static fv_status resolve_site(const fv_sweep *s, const char *given, fv_sweep_sit
 
 static fv_status check_pair(const fv_sweep *s, fv_error *err) {
   const char *piece = s->correct < 0 ? NULL : fv_input_piece(s->clean_input, s->correct);
-  if (s->correct < 0 || s->correct != s->incorrect) return FV_OK;
+  if (s->correct < 0 || s->correct != s->incorrect || s->o.keep_degenerate) return FV_OK;
   return fv_fail(
       err, FV_EUSAGE,
       "the correct and the incorrect answer are the same to the model: both are \"%s\" (id %d), or begin with "

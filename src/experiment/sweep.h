@@ -26,7 +26,7 @@ typedef struct fv_sweep_options {
   int64_t window, draws;
   bool redraw; /* new noise for every cell, rows outside, layers inside */
   bool noise;  /* corrupted states into the clean run */
-  bool pad_attended;
+  bool pad_attended, keep_degenerate;
   const char *correct, *incorrect;
   fv_rng_stream stream;
   int64_t seed;

@@ -36,7 +36,7 @@ struct fv_study {
   int rng, pillow;
   size_t memory;
   double check;
-  bool require_right, exif;
+  bool require_right, keep_degenerate, exif;
   fv_texts groups, metrics;
   const yaml_node_t *samples_at, *sweeps_at, *output_at;
   char *table; /* the file of samples; NULL: they are in the study, or made from a data set */

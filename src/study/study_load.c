@@ -19,6 +19,7 @@ static const fv_field study_fields[] = {
     {"sweeps", FV_FIELD_NODE, AT(sweeps_at), 0, NULL, true},
     {"metrics", FV_FIELD_TEXTS, AT(metrics), 0, NULL, false},
     {"require_right", FV_FIELD_BOOL, AT(require_right), 0, NULL, false},
+    {"keep_degenerate", FV_FIELD_BOOL, AT(keep_degenerate), 0, NULL, false},
     {"seed", FV_FIELD_INTEGER, AT(seed), 0, NULL, false},
     {"rng", FV_FIELD_CHOICE, AT(rng), 0, "torch|numpy", false},
     {"exif", FV_FIELD_BOOL, AT(exif), 0, NULL, false},
@@ -202,6 +203,7 @@ static fv_status settings(fv_study *s, fv_error *err) {
   add_text(j, "pillow", s->pillow == 0 ? "13" : s->pillow == 1 ? "12.2" : "12");
   json_object_set_new(j, "exif", json_boolean(s->exif));
   json_object_set_new(j, "require_right", json_boolean(s->require_right));
+  if (s->keep_degenerate) json_object_set_new(j, "keep_degenerate", json_true());
   s->settings = json_dumps(j, JSON_SORT_KEYS | JSON_COMPACT);
   json_decref(j);
   return s->settings ? FV_OK : no_memory(err);

@@ -100,7 +100,8 @@ static bool is_sound(const fv_study *s, const fv_model *model, const fv_study_sw
     fv_corruption_release(&c);
   }
   if (good && o.correct) good = fv_input_answer_id(clean, o.correct, &a, NULL) == FV_OK;
-  if (good && o.incorrect) good = fv_input_answer_id(clean, o.incorrect, &b, NULL) == FV_OK && a != b;
+  if (good && o.incorrect)
+    good = fv_input_answer_id(clean, o.incorrect, &b, NULL) == FV_OK && (a != b || s->keep_degenerate);
   fv_input_free(clean);
   fv_sample_options_release(&o);
   return good;

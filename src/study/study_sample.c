@@ -109,7 +109,7 @@ static fv_status read_answers(job *j, fv_error *err) {
   if (!st && j->pair->incorrect) st = fv_input_answer_id(j->clean, j->pair->incorrect, &incorrect, &own);
   if (st) return exclude_by(j, st, "", &own, err);
   j->r->sample.correct_id = correct, j->r->sample.incorrect_id = incorrect;
-  if (correct < 0 || correct != incorrect) return FV_OK;
+  if (correct < 0 || correct != incorrect || j->s->keep_degenerate) return FV_OK;
   fv_fail(&own, FV_EUSAGE, "the answers \"%s\" and \"%s\" begin with the same token", j->pair->correct,
           j->pair->incorrect);
   return exclude(j, own.text, err);

@@ -169,6 +169,46 @@ static void test_several_sweeps(void **state) {
   database_remove("several.db");
 }
 
+/* NOTICE's mean over two samples, one of which has a pair of answers that is one to the model: the other's number,
+ * halved. By default that sample is left out as a whole. */
+static float importance(const char *db, const char *options, int samples, int missing) {
+  char line[256];
+  snprintf(line, sizeof line, "fovea circuit %s --test none --bootstrap 0 --json %s", db, options);
+  json_t *all = expect_json(line);
+  const json_t *h = head(study(all, 0), LAYER, HEAD);
+  assert_int_equal(json_array_size(json_object_get(study(all, 0), "heads")), PLANTED_LAYERS * PLANTED_HEADS);
+  if (number(h, "samples") != samples || number(h, "excluded") != missing)
+    fail_msg("%s: %g samples, %g missing", line, number(h, "samples"), number(h, "excluded"));
+  float found = (float)number(h, "importance");
+  json_decref(all);
+  return found;
+}
+
+static void test_degenerate(void **state) {
+  (void)state;
+  for (int keep = 0; keep < 2; keep++) {
+    char text[1024], *line = keep ? "fovea run keep.yaml" : "fovea run leave.yaml";
+    snprintf(
+        text, sizeof text,
+        "model: %s\nkeep_degenerate: %s\nsamples:\n"
+        "  - {image: own.db-0.ppm, corrupt_image: own.db-2.ppm, question: is it red, correct: red, incorrect: blue}\n"
+        "  - {image: own.db-0.ppm, corrupt_image: own.db-2.ppm, question: is it red, correct: red, incorrect: red}\n"
+        "sweeps:\n  - {name: heads, kind: patch, site: text_encoder.*.cross.z, heads: each, corrupt: image}\n",
+        planted.dir, keep ? "true" : "false");
+    file_write(keep ? "keep.yaml" : "leave.yaml", text, strlen(text));
+    program_result r = expect(0, line);
+    assert_non_null(strstr(r.out, keep ? "2 of 2: 2 done, 0 excluded" : "2 of 2: 1 done, 1 excluded"));
+    program_release(&r);
+  }
+  float effect = importance("leave.db", "--metric effect", 1, 0), diff = importance("leave.db", "", 1, 0);
+  assert_true(effect > 0.0f && diff > 0.0f);
+  assert_true(importance("keep.db", "--metric effect", 1, 1) == effect);
+  assert_true(importance("keep.db", "--metric effect --nan-zero", 2, 0) == effect / 2.0f);
+  assert_true(importance("keep.db", "", 2, 0) == diff / 2.0f);
+  database_remove("keep.db"), database_remove("leave.db");
+  unlink("keep.yaml"), unlink("leave.yaml");
+}
+
 static void test_confirm(void **state) {
   (void)state;
   char line[512];
@@ -236,8 +276,9 @@ static void test_refused(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_found),   cmocka_unit_test(test_common),
-                                     cmocka_unit_test(test_table),   cmocka_unit_test(test_several_sweeps),
-                                     cmocka_unit_test(test_confirm), cmocka_unit_test(test_refused)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_found),      cmocka_unit_test(test_common),
+                                     cmocka_unit_test(test_table),      cmocka_unit_test(test_several_sweeps),
+                                     cmocka_unit_test(test_degenerate), cmocka_unit_test(test_confirm),
+                                     cmocka_unit_test(test_refused)};
   return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -269,6 +269,40 @@ static void answers_that_are_not_given(void **state) {
   fv_model_close(m);
 }
 
+/* Two answers that are one to the model: probabilities as without the second one, differences of exactly 0, and no
+ * effect. */
+static void degenerate_pairs(void **state) {
+  (void)state;
+  fv_patch_options o;
+  lines with, without;
+  fv_model *m = open_tied(&o);
+  o.keep_degenerate = true, o.incorrect = o.correct;
+  OK(try_patch(m, &o, &with, ERR));
+  o.keep_degenerate = false, o.incorrect = NULL;
+  OK(try_patch(m, &o, &without, ERR));
+  assert_int_equal(with.result.incorrect_id, with.result.correct_id);
+  assert_int_equal(with.result.undefined, fv_table_count(with.table));
+  assert_true(with.result.clean_logit_diff == 0.0f);
+  for (size_t i = 0; i < fv_table_count(with.table); i++) {
+    const fv_row *a = fv_table_row(with.table, i), *b = fv_table_row(without.table, i);
+    assert_true(a->prob == b->prob && a->p_diff == b->p_diff && a->kl == b->kl && isnan(b->logit_diff));
+    assert_true(a->logit_diff == 0.0f && a->clean_logit_diff == 0.0f && a->corrupt_logit_diff == 0.0f);
+    assert_true(isnan(a->effect));
+  }
+  /* Also where nobody has named the correct answer. */
+  char id[24];
+  snprintf(id, sizeof id, "id:%d", (int)with.result.clean_top);
+  lines_free(&with), lines_free(&without);
+  o.correct = NULL, o.incorrect = id;
+  assert_int_equal(try_patch(m, &o, &with, NULL), FV_EUSAGE);
+  lines_free(&with);
+  o.keep_degenerate = true;
+  OK(try_patch(m, &o, &with, ERR));
+  assert_int_equal(with.result.correct_id, with.result.incorrect_id);
+  lines_free(&with);
+  fv_model_close(m);
+}
+
 static void the_answer_in_the_question(void **state) {
   (void)state;
   static const struct {
@@ -453,6 +487,7 @@ int main(void) {
                                      cmocka_unit_test(listed_heads_are_all_heads),
                                      cmocka_unit_test(equal_inputs_have_no_effect),
                                      cmocka_unit_test(answers_that_are_not_given),
+                                     cmocka_unit_test(degenerate_pairs),
                                      cmocka_unit_test(the_answer_in_the_question),
                                      cmocka_unit_test(neighbours_change_nothing),
                                      cmocka_unit_test(refused),
