@@ -346,7 +346,8 @@ static fv_status decode(machine *m, const node *data, size_t n, uint8_t **out) {
     bool two = c == 0xC2 || c == 0xC3;
     if ((c >= 0x80 && !two) || (two && (at == end || (*at & 0xC0) != 0x80)))
       return broken(m, "its data are not 3072 bytes per label");
-    to[i] = two ? (uint8_t)(c << 6 | (*at++ & 0x3F)) : c;
+    if (two) c = (uint8_t)(c << 6 | (*at++ & 0x3F));
+    to[i] = c;
   }
   return at == end ? FV_OK : broken(m, "its data are not 3072 bytes per label");
 }
