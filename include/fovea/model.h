@@ -124,7 +124,8 @@ const char *fv_model_piece(const fv_model *model, int32_t id);
 int64_t fv_model_classes(const fv_model *model);
 /* What some ids of an answer say: the decoded text, or the label of the class. Release *text with free(). */
 fv_status fv_model_answer_text(const fv_model *model, const int32_t *ids, size_t count, char **text, fv_error *err);
-/* The class with this label, the first piece of a text encoded alone, or the N of "id:N". */
+/* The class with this label, the first piece of a text encoded alone, or the N of "id:N". Errors: FV_ENOTFOUND for
+ * another class and for a text that is the unknown token to the tokenizer, FV_EUSAGE for an id or text of no token. */
 fv_status fv_model_answer_id(const fv_model *model, const char *text, int32_t *id, fv_error *err);
 
 #ifdef __cplusplus

@@ -342,8 +342,12 @@ fv_status fv_model_answer_id(const fv_model *m, const char *text, int32_t *id, f
   fv_encoding e = {0};
   fv_status st = fv_tokenizer_encode(m->tokenizer, text, strlen(text), false, &e, err);
   if (st) return st;
+  const char *piece = e.count > 0 ? fv_tokenizer_piece(m->tokenizer, e.ids[0]) : NULL;
   if (e.count == 0)
     st = fv_fail(err, FV_EUSAGE, "answer \"%s\" has no token", text);
+  else if (piece && fv_tokenizer_is_special(m->tokenizer, e.ids[0]) && strncmp(text, piece, strlen(piece)) != 0)
+    st = fv_fail(err, FV_ENOTFOUND, "answer \"%s\": the vocabulary has no piece of it, only %s; id:N names a token",
+                 text, piece);
   else
     *id = e.ids[0];
   fv_encoding_release(&e);

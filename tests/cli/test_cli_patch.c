@@ -356,6 +356,8 @@ static void test_statuses(void **state) {
       {1, PATCH "--site text_encoder.*.nothing", "matches nothing"},
       {1, PATCH "--rows 8", "outside 0..7"},
       {1, PATCH "--layers 2", "outside 0..1"},
+      {1, "fovea patch $M $I $Q --corrupt gray --correct \xE4\xB8\x80\xF0\x9F\x90\x88",
+       "has no piece of it, only [UNK]"},
       {1, PATCH "--rows '\"zebra\"'", "zebra"},
       {1, PATCH "--corrupt-question 'what color is the small shirt?'", "9 rows there and 8 in the clean input"},
       {1, "fovea patch $M $I $Q --corrupt-image nothing.png", "nothing.png"},
