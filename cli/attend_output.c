@@ -22,10 +22,10 @@ static void head_name(const fv_attend_maps *m, const fv_attend_head *h, int64_t 
     snprintf(out, 64, "L%lldH%lld%s", (long long)h->layer, (long long)h->head, picture);
 }
 
-/* The label, or the number where samples differ. */
+/* The label, or the number where samples differ. What an answer begins with is no piece of the tokenizer. */
 static void label(char *const *labels, const int64_t *index, int64_t i, char out[64]) {
-  if (labels[i])
-    snprintf(out, 64, "%.60s", labels[i]);
+  if (labels[i] && (*labels[i] || index[i] == 0))
+    snprintf(out, 64, "%.60s", *labels[i] ? labels[i] : "[decode]");
   else
     snprintf(out, 64, "%lld", (long long)index[i]);
 }

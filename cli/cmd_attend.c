@@ -20,6 +20,10 @@ static fv_status check_options(cli_session *s) {
     return fv_fail(&s->err, FV_EUSAGE, "an input is missing: --image FILE, --question TEXT, or --samples FILE");
   if (!a->samples && (a->limit || a->group || minus_group(a)))
     return fv_fail(&s->err, FV_EUSAGE, "--group, --limit and --minus group:NAME belong to --samples");
+  const char *table = minus_table(a), *dot = table ? strrchr(table, '.') : NULL;
+  if (table && (!dot || (strcmp(dot, ".csv") != 0 && strcmp(dot, ".jsonl") != 0)))
+    return fv_fail(&s->err, FV_EUSAGE,
+                   "--minus \"%s\": expected average, group:NAME or a sample table (.csv or .jsonl)", table);
   if (a->site.count > 1) return fv_fail(&s->err, FV_EUSAGE, "--site is given twice; the maps of one site are drawn");
   if (a->rows && strcmp(a->rows, "answer") == 0 && !a->samples && !a->correct)
     return fv_fail(&s->err, FV_EUSAGE, "--rows answer needs the answer: --correct TEXT");
@@ -42,9 +46,12 @@ static void attend_options(const cli_session *s, fv_attend_options *o) {
 
 /* ---- samples ---- */
 
-/* Adds one sample to the sum, or says why not. */
-static fv_status add_sample(cli_session *s, fv_attend_options o, const fv_pair *pair, fv_attend_maps *sum, char *reason,
-                            size_t room) {
+static bool has_text(const fv_pair *p) { return p->question || p->prompt; }
+
+/* Adds one sample to the sum, or says why not. The site that suits a model is another one where there is no text:
+ * `texts`, whether the table has any, keeps a sample that lacks its own from deciding for all. */
+static fv_status add_sample(cli_session *s, fv_attend_options o, const fv_pair *pair, bool texts, fv_attend_maps *sum,
+                            char *reason, size_t room) {
   fv_attend_maps one = {0};
   o.input.image = pair->image, o.input.question = pair->question, o.input.prompt = pair->prompt;
   if (!o.correct) o.correct = pair->correct;
@@ -53,6 +60,8 @@ static fv_status add_sample(cli_session *s, fv_attend_options o, const fv_pair *
   if (st) return st;
   if (o.rows && strcmp(o.rows, "answer") == 0 && !o.correct)
     st = fv_fail(&s->err, FV_EFORMAT, "the table names no correct answer");
+  else if (texts && !o.site && !has_text(pair))
+    st = fv_fail(&s->err, FV_EFORMAT, "has no question, and other samples have; with --site none may be needed");
   if (!st) st = fv_attend_measure(s->model, &o, &one, &s->err);
   if (!st) st = fv_attend_add(sum, &one, &s->err);
   fv_attend_release(&one);
@@ -70,12 +79,14 @@ static fv_status add_table(cli_session *s, const fv_attend_options *o, const cha
   int64_t used = 0, left = 0;
   fv_status st = fv_pairs_load(path, &pairs, &s->err);
   size_t n = pairs.count;
+  bool texts = false;
+  for (size_t i = 0; i < n; i++) texts |= has_text(&pairs.list[i]);
   const fv_progress *progress = progress_start(&p, "samples", (double)n);
   for (size_t i = 0; i < n && !st && !(s->args->limit && used + left >= s->args->limit); i++) {
     const fv_pair *pair = &pairs.list[i];
     bool same = group && pair->group && strcmp(pair->group, group) == 0;
     if (group && same == other) continue;
-    st = add_sample(s, *o, pair, sum, reason, sizeof reason);
+    st = add_sample(s, *o, pair, texts, sum, reason, sizeof reason);
     if (!st && *reason && left++ == 0) snprintf(first, sizeof first, "%s: %s", pair->sample, reason);
     if (!st && !*reason) used++;
     if (!st && !progress->fn(progress->user, (double)(i + 1) / (double)n))
@@ -126,13 +137,14 @@ static void set_title(attend_run *r) {
              a->group ? " of " : "", a->group ? a->group : "");
   else
     snprintf(what, sizeof what, "%.120s", text);
-  bool class_rows = m->rows == m->pictures && m->row_labels[0] && strcmp(m->row_labels[0], "cls") == 0;
+  const char *first = m->row_labels[0] && !*m->row_labels[0] ? "[decode]" : m->row_labels[0];
+  bool class_rows = m->rows == m->pictures && first && strcmp(first, "cls") == 0;
   if (m->picture && class_rows)
     snprintf(rows, sizeof rows, "from cls");
-  else if (m->picture && m->rows == 1 && m->row_labels[0] && !a->samples)
-    snprintf(rows, sizeof rows, "from row %lld (%.30s)", (long long)m->row_index[0], m->row_labels[0]);
-  else if (m->picture && m->rows == 1 && m->row_labels[0])
-    snprintf(rows, sizeof rows, "from %.40s", m->row_labels[0]);
+  else if (m->picture && m->rows == 1 && first && !a->samples)
+    snprintf(rows, sizeof rows, "from row %lld (%.30s)", (long long)m->row_index[0], first);
+  else if (m->picture && m->rows == 1 && first)
+    snprintf(rows, sizeof rows, "from %.40s", first);
   else if (m->picture && m->rows == 1)
     snprintf(rows, sizeof rows, "from one row each");
   else if (m->picture && a->samples)

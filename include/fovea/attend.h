@@ -58,7 +58,7 @@ typedef struct fv_attend_maps {
   int64_t pictures, down, across; /* of a map; patches of each picture */
   int64_t rows, keys;             /* query rows; keys of a matrix, or patches of all pictures */
   int64_t *row_index, *key_index;
-  char **row_labels, **key_labels; /* pieces, or names; NULL where averaged samples differ */
+  char **row_labels, **key_labels; /* pieces, or names, "" for neither; NULL where averaged samples differ */
   size_t nheads;                   /* the mean over all heads, if wanted, is the last */
   fv_attend_head *heads;
   int64_t *cls_keys; /* [pictures] the class rows among the keys; -1: none */
@@ -66,8 +66,8 @@ typedef struct fv_attend_maps {
   double *store; /* owns the weights */
 } fv_attend_maps;
 
-/* Errors: FV_EUSAGE (lists, a site that is no pattern, image keys where there are none), FV_ENOTFOUND (addresses,
- * heads, an answer that is not in the question). */
+/* Errors: FV_EUSAGE (lists, a site that is no pattern, image or text keys where there are none), FV_ENOTFOUND
+ * (addresses, heads, an answer that is not in the question). */
 fv_status fv_attend_measure(const fv_model *model, const fv_attend_options *options, fv_attend_maps *out,
                             fv_error *err);
 void fv_attend_release(fv_attend_maps *a);

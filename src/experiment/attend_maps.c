@@ -238,7 +238,7 @@ static fv_status lay_out_pictures(gather *g, fv_attend_maps *a, fv_error *err) {
 }
 
 static fv_status choose_keys(gather *g, fv_attend_maps *a, fv_error *err) {
-  bool patches = false;
+  bool patches = false, texts = !fv_space_of_picture(&g->model->plan->spaces[g->key_space]);
   g->keys = fv_alloc((size_t)g->S, sizeof *g->keys);
   if (!g->keys) return fv_fail(err, FV_ENOMEM, "no memory");
   for (int64_t s = 0; s < g->S; s++) patches |= fv_input_patch(g->input, g->key_space, s) >= 0;
@@ -247,9 +247,10 @@ static fv_status choose_keys(gather *g, fv_attend_maps *a, fv_error *err) {
     return fv_fail(err, FV_EUSAGE, "%s: its keys are not image patches", g->site);
   for (int64_t s = 0; s < g->S; s++) {
     bool patch = fv_input_patch(g->input, g->key_space, s) >= 0;
-    if (a->picture ? patch : g->o->keys != FV_KEYS_TEXT || !patch) g->keys[g->nkeys++] = s;
+    if (a->picture ? patch : g->o->keys != FV_KEYS_TEXT || (texts && !patch)) g->keys[g->nkeys++] = s;
   }
-  if (g->nkeys == 0) return fv_fail(err, FV_EUSAGE, "%s: all of its keys are image patches", g->site);
+  if (g->nkeys == 0)
+    return fv_fail(err, FV_EUSAGE, "%s: all of its keys are the picture's, there is no text among them", g->site);
   return a->picture ? lay_out_pictures(g, a, err) : FV_OK;
 }
 
@@ -257,10 +258,7 @@ static fv_status choose_keys(gather *g, fv_attend_maps *a, fv_error *err) {
 
 static char *label_of(const gather *g, const char *stack, int64_t row) {
   fv_row_info info;
-  if (!stack || fv_input_row(g->input, stack, row, &info, NULL)) return fv_format("%" PRId64, row);
-  bool named = strncmp(info.name, "image", 5) == 0 || !*info.piece;
-  if (named && *info.name) return fv_strdup(info.name);
-  return *info.piece ? fv_strdup(info.piece) : fv_format("%" PRId64, row);
+  return fv_strdup(stack && fv_input_row(g->input, stack, row, &info, NULL) == FV_OK ? fv_row_label(&info) : "");
 }
 
 static fv_status label(const gather *g, fv_attend_maps *a, fv_error *err) {

@@ -24,7 +24,9 @@ static fv_status same_shape(const fv_attend_maps *a, const fv_attend_maps *b, fv
               strcmp(a->stack, b->stack) == 0;
   for (size_t i = 0; same && i < a->nheads; i++)
     same = a->heads[i].layer == b->heads[i].layer && a->heads[i].head == b->heads[i].head;
-  if (!same) return fv_fail(err, FV_ESHAPE, "attention of other heads cannot be put together");
+  if (!same)
+    return fv_fail(err, FV_ESHAPE, "%zu heads of %s %s, expected the same %zu heads of %s %s", b->nheads, b->stack,
+                   b->site, a->nheads, a->stack, a->site);
   if (a->picture && (a->pictures != b->pictures || a->down != b->down || a->across != b->across))
     return fv_fail(err, FV_ESHAPE,
                    "%" PRId64 " x %" PRId64 " x %" PRId64 " patches, expected %" PRId64 " x %" PRId64 " x %" PRId64,

@@ -138,6 +138,14 @@ static void test_samples(void **state) {
   program_release(&r);
   r = expect(1, "fovea attend $M --samples attend_samples.csv --group z");
   program_release(&r);
+  /* A first sample without a question does not decide for the others. */
+  f = fopen("attend_samples.csv", "w");
+  fprintf(f, "sample,image,question\na,%s/vectors/image0.png,\nb,%s/vectors/image0.png,what color?\n", MODEL, MODEL);
+  fclose(f);
+  r = expect(0, "fovea attend $M --samples attend_samples.csv");
+  assert_non_null(strstr(r.out, "text_encoder cross.pattern")), assert_non_null(strstr(r.out, "1 sample excluded"));
+  assert_non_null(strstr(r.err, "a: has no question"));
+  program_release(&r);
   json_decref(parts[0]), json_decref(parts[1]);
   unlink("attend_samples.csv");
 }
@@ -214,6 +222,17 @@ static void test_files(void **state) {
   program_release(&r);
 }
 
+/* The start of an answer is no piece of the tokenizer, and not the piece "0". */
+static void test_start(void **state) {
+  (void)state;
+  program_result r = expect(0, ATTEND "--site text_decoder.*.cross.pattern --heads L0H0 --csv -");
+  assert_non_null(strstr(r.out, "\ntext_decoder,cross.pattern,0,0,0,,0,[CLS],"));
+  program_release(&r);
+  r = expect(0, ATTEND "--site text_decoder.*.cross.pattern --heads L0H0");
+  assert_non_null(strstr(r.out, " from [decode] to "));
+  program_release(&r);
+}
+
 static void test_refused(void **state) {
   (void)state;
   static const refusal cases[] = {
@@ -236,6 +255,9 @@ static void test_refused(void **state) {
       {2, ATTEND "--colors mauve --plot a.png", "mauve"},
       {2, ATTEND "--json --csv -", "standard output"},
       {1, ATTEND "--minus none.csv", "none.csv"},
+      {2, ATTEND "--minus avg", "expected average, group:NAME"},
+      {2, ATTEND "--keys text", "there is no text among them"},
+      {2, ATTEND "--keys text --site vision.*.attn.pattern", "there is no text among them"},
       {1, ATTEND "--rows answer --correct dog", "is not in the question"},
       {2, "fovea attend $M $Q", "is a picture or a question missing?"},
       {1, "fovea attend $M --image none.png $Q", "none.png"},
@@ -247,6 +269,7 @@ static void test_refused(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_table),    cmocka_unit_test(test_json),
                                      cmocka_unit_test(test_samples),  cmocka_unit_test(test_files),
-                                     cmocka_unit_test(test_pictures), cmocka_unit_test(test_refused)};
+                                     cmocka_unit_test(test_pictures), cmocka_unit_test(test_start),
+                                     cmocka_unit_test(test_refused)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
