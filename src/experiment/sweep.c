@@ -202,6 +202,28 @@ static fv_status check_rows(const fv_sweep *s, size_t corrupt, const fv_sweep_si
                                                      : "patched one to one (pad_attended fills the shorter text up)");
 }
 
+static bool same_place(const fv_selection *a, const fv_selection *b) {
+  return a->step == b->step && a->nheads == b->nheads && a->nspans == b->nspans &&
+         (a->nheads == 0 || memcmp(a->heads, b->heads, (size_t)a->nheads * sizeof *a->heads) == 0) &&
+         (a->nspans == 0 || memcmp(a->spans, b->spans, (size_t)a->nspans * sizeof *a->spans) == 0);
+}
+
+/* What is named twice would be computed twice, and would count twice in every mean. */
+static fv_status check_once(const fv_sweep *s, fv_error *err) {
+  for (size_t i = 0; i < s->o.ncorrupt; i++)
+    for (size_t k = 0; k < i; k++)
+      if (strcmp(s->o.corrupt[i], s->o.corrupt[k]) == 0)
+        return fv_fail(err, FV_EUSAGE, "corruption \"%s\" is there twice", s->o.corrupt[i]);
+  for (size_t i = 0; i < s->o.nsite; i++)
+    for (size_t k = 0; k < i; k++)
+      for (size_t x = 0; x < s->sites[i].ncells; x++)
+        for (size_t y = 0; y < s->sites[k].ncells; y++)
+          if (same_place(&s->sites[i].cells[x], &s->sites[k].cells[y]))
+            return fv_fail(err, FV_EUSAGE, "%s is in both of %s \"%s\" and \"%s\"", s->sites[i].cells[x].address,
+                           s->o.option, s->o.site[k], s->o.site[i]);
+  return FV_OK;
+}
+
 fv_status fv_sweep_prepare(const fv_model *model, const fv_sweep_options *options, fv_sweep *s, fv_error *err) {
   *s = (fv_sweep){.model = model, .o = *options, .correct = -1, .incorrect = -1};
   fv_status st = check_options(&s->o, err);
@@ -225,6 +247,7 @@ fv_status fv_sweep_prepare(const fv_model *model, const fv_sweep_options *option
     st = resolve_site(s, s->o.site[i], site, err);
     s->ncells += (int64_t)site->ncells * site->nrows * site->nheads;
   }
+  if (!st) st = check_once(s, err);
   for (size_t i = 0; i < s->o.ncorrupt && !st; i++)
     for (size_t k = 0; k < s->o.nsite && s->inputs[i] && !st; k++) st = check_rows(s, i, &s->sites[k], err);
   return st;
