@@ -52,7 +52,7 @@ typedef struct cli_args {
   /* patch, attend, circuit */
   cli_list site, corrupt_images;
   const char *corrupt_question, *heads, *rows, *layers, *direction, *correct, *incorrect, *metric;
-  bool pad_attended, keep_degenerate;
+  bool pad_attended, keep_degenerate, hs_into_module;
   /* circuit */
   const char *test, *ablation, *model_folder;
   bool by_group, by_order, substring, nan_zero, confirm, same_layers;

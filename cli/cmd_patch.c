@@ -69,7 +69,7 @@ static void patch_options(cli_session *s, fv_patch_options *o) {
   o->heads = a->heads, o->rows = a->rows, o->layers = a->layers;
   o->window = a->window, o->draws = a->draws;
   o->noise = strcmp(a->direction, "noise") == 0, o->pad_attended = a->pad_attended;
-  o->keep_degenerate = a->keep_degenerate;
+  o->keep_degenerate = a->keep_degenerate, o->llava_hs_into_module = a->hs_into_module;
   o->correct = a->correct, o->incorrect = a->incorrect;
   o->stream = strcmp(a->rng, "numpy") == 0 ? FV_STREAM_NUMPY : FV_STREAM_TORCH;
   o->seed = a->seed, o->memory = a->memory, o->check = a->check;
@@ -174,7 +174,8 @@ const cli_command command_patch = {
     .few_waves = true,
     .options =
         "image question prompt corrupt-image corrupt-question corrupt site heads rows layers window direction "
-        "correct incorrect draws pad-attended keep-degenerate csv npz plot html db json show metric colors vmin vmax "
+        "correct incorrect draws pad-attended keep-degenerate llava-hs-into-module csv npz plot html db json show "
+        "metric colors vmin vmax "
         "serif "
         "hide-last-tick exif pillow seed rng threads memory compute check dry-run",
     .run = run};

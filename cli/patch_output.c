@@ -107,6 +107,7 @@ static fv_status print_json(const patch_run *r) {
   fv_json_out_num(&j, "clean_prob", p->clean_prob);
   fv_json_out_num(&j, "clean_logit_diff", p->clean_logit_diff);
   fv_json_out_text(&j, "direction", o->noise ? "noise" : "denoise");
+  fv_json_out_text(&j, "op", o->llava_hs_into_module ? "hs-into-module" : "replace");
   fv_json_out_text(&j, "heads", o->heads);
   json_runs(&j, r->s, &(cli_runs){o->window, o->seed, p->runs, p->checked, &p->cost});
   fv_json_out_int(&j, "undefined", p->undefined);

@@ -39,8 +39,9 @@ typedef struct fv_patch_options {
   int64_t draws;      /* of corruptions with noise; others have one */
   bool noise;         /* corrupted states are written into the clean run */
   bool pad_attended;  /* the shorter text of a pair is filled up with padding tokens, which every row attends to */
-  bool
-      keep_degenerate; /* two answers with the same id are compared, too: every logit_diff is 0 and no effect defined */
+  bool llava_hs_into_module; /* into mlp.out and attn.z of a language model goes the layer's whole output, of the last
+                                one the final norm's, as NOTICE's code does. Takes one more clean run, outside `cost` */
+  bool keep_degenerate; /* two answers with the same id are compared, too: every logit_diff is 0, no effect defined */
   const char *correct, *incorrect; /* text (its first piece; a class's label) or id:N. No correct: the clean run's own
                                       answer. No incorrect: logit_diff and effect are empty */
   fv_rng_stream stream;
@@ -70,13 +71,13 @@ typedef struct fv_patch_result {
 void fv_patch_release(fv_patch_result *result);
 
 /* Computes and hands every patched run's row to the sink (order: corruption, draw, site, layer, row, head), all of them
- * at the end, so that a failure leaves no rows. In a row, `op` is "replace" and `answer` the correct answer.
+ * at the end, so that a failure leaves no rows. In a row, `op` is "replace" (or "hs-into-module") and `answer` the
+ * correct answer.
  * result starts zeroed, or as an earlier call left it.
  *
  * FV_EUSAGE: options that contradict each other, two answers with the same id (a degenerate pair) without
- * keep_degenerate; FV_ENOTFOUND: an
- * address; FV_ESHAPE: a corrupted input that gives a patched site another number of rows; those of fv_input_new and of
- * fv_wave_compute, and what the sink returns. */
+ * keep_degenerate; FV_ENOTFOUND: an address; FV_ESHAPE: a corrupted input that gives a patched site another number of
+ * rows; those of fv_input_new and of fv_wave_compute, and what the sink returns. */
 fv_status fv_patch(const fv_model *model, const fv_patch_options *options, fv_sink sink, const fv_progress *progress,
                    fv_patch_result *result, fv_error *err);
 /* What fv_patch would cost; computes nothing. Errors as there. */

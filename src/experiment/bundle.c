@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "experiment/module_states.h"
 #include "model/loaded.h"
 
 /* Who wants a run's logits. series -1: as the clean run; cell -1: as the corrupted run of the series. */
@@ -30,13 +31,14 @@ typedef struct known_corrupted {
 
 /* A patched run: what is written, from where, into what. */
 typedef struct known_cell {
-  int parent, source, run; /* run -1: this place of the table is free */
+  int parent, source, run; /* source: of states into a module, ~source. run -1: this place of the table is free */
   int place;               /* in `places` */
   int64_t row, head, window;
 } known_cell;
 
 struct fv_bundle {
   const fv_model *model;
+  bool only_cost;
   fv_wave *wave;
   fv_sweep **sweeps;
   int *first; /* per run: its first reader, or -1 */
@@ -68,6 +70,8 @@ void fv_bundle_free(fv_bundle *b) {
   free(b->sweeps), free(b->first), free(b->readers), free(b->inputs), free(b->corrupted), free(b->places);
   free(b->cells), free(b);
 }
+
+void fv_bundle_only_cost(fv_bundle *b) { b->only_cost = true; }
 
 /* ---- reading ---- */
 
@@ -226,7 +230,7 @@ typedef struct adding {
   int clean;
 } adding;
 
-/* A cell that is about to become a run: head is an index into the site's list. */
+/* A cell that is about to become a run: row and head are indices into the site's lists. */
 typedef struct cell_at {
   const fv_sweep_site *site;
   size_t layer;
@@ -244,10 +248,14 @@ static fv_status add_corrupted(const adding *a, size_t c, int *run, fv_error *er
 static fv_status write_cell(const adding *a, int run, int source, const fv_selection *where, const cell_at *p,
                             fv_error *err) {
   fv_selection one = *where;
-  int64_t row = p->row, head = p->site->heads ? p->site->heads[p->head] : 0;
+  int64_t row = p->site->rows[p->row], head = p->site->heads ? p->site->heads[p->head] : 0;
   one.rows = &row, one.nrows = 1, one.all_rows = false;
   if (p->site->heads) one.width /= one.nheads, one.heads = &head, one.nheads = 1, one.all_heads = false;
   fv_edit_options edit = {.op = "replace", .at = &one, .source = source};
+  if (p->site->states) {
+    edit.source = -1, edit.values_rows = 1;
+    edit.values = p->site->states + (where->layer * p->site->nrows + p->row) * one.width;
+  }
   return fv_wave_edit(a->b->wave, run, &edit, err);
 }
 
@@ -266,9 +274,9 @@ static fv_status write_window(const adding *a, int run, int source, const cell_a
 static fv_status add_cell(const adding *a, int parent, int source, int series, const cell_at *p, int64_t cell,
                           fv_error *err) {
   known_cell like = {.parent = parent,
-                     .source = source,
+                     .source = a->s->o.llava_hs_into_module ? ~source : source,
                      .place = p->place,
-                     .row = p->row,
+                     .row = p->site->rows[p->row],
                      .head = p->site->heads ? p->site->heads[p->head] : -1,
                      .window = a->s->o.window};
   if (!make_room(a->b)) return no_memory(err);
@@ -299,7 +307,7 @@ static fv_status add_cells(const adding *a, size_t c, int series, int corrupted,
     for (int64_t row = 0; row < site->nrows; row++)
       for (size_t layer = 0; layer < site->ncells; layer++)
         for (int64_t head = 0; head < site->nheads && !st; head++) {
-          cell_at p = {site, layer, site->rows[row], head, places[layer]};
+          cell_at p = {site, layer, row, head, places[layer]};
           int from = corrupted;
           int64_t cell = base + ((int64_t)layer * site->nrows + row) * site->nheads + head;
           if (fresh) st = add_corrupted(a, c, &from, err), s->runs++;
@@ -356,7 +364,9 @@ fv_status fv_bundle_add(fv_bundle *b, fv_sweep *s, fv_error *err) {
   b->sweeps[b->nsweeps++] = s;
   fv_status st = run_of_input(b, s->clean_input, -1, &a.clean, &own);
   if (!st) st = add_reader(b, a.clean, s, -1, -1, &own);
+  if (!st && s->o.llava_hs_into_module) st = fv_module_states_read(s, !b->only_cost, &own);
   for (size_t c = 0; c < s->o.ncorrupt && !st; c++) st = add_corruption(&a, c, &own);
+  fv_module_states_forget(s); /* the edits have their own copies */
   s->failure = own;
   return st ? fv_fail(err, st, "%s", own.text) : FV_OK;
 }
@@ -381,6 +391,7 @@ fv_status fv_sweep_alone(const fv_model *model, fv_sweep *s, const fv_progress *
   fv_bundle *b;
   fv_status st = fv_bundle_new(model, s->o.memory, &b, err);
   if (st) return st;
+  if (!checked) fv_bundle_only_cost(b);
   st = fv_bundle_add(b, s, err);
   if (!st && checked) st = fv_bundle_compute(b, progress, err);
   if (!st && s->failure.status) st = fv_fail(err, s->failure.status, "%s", s->failure.text);

@@ -29,6 +29,8 @@ typedef struct fv_bundle fv_bundle;
 /* memory: bytes for activations, 0: no limit. */
 fv_status fv_bundle_new(const fv_model *model, size_t memory, fv_bundle **out, fv_error *err);
 void fv_bundle_free(fv_bundle *b); /* NULL is harmless */
+/* Before any sweep is added: the bundle will not be computed, so adding computes nothing either. */
+void fv_bundle_only_cost(fv_bundle *b);
 fv_status fv_bundle_add(fv_bundle *b, fv_sweep *s, fv_error *err);
 fv_status fv_bundle_cost(fv_bundle *b, fv_cost *out, fv_error *err);
 /* Computes, and recomputes alone the share of runs that the most demanding of the sweeps wants checked. */

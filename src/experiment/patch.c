@@ -52,6 +52,7 @@ fv_status fv_patch_prepare(const fv_model *model, const fv_patch_options *o, fv_
                             .noise = o->noise,
                             .pad_attended = o->pad_attended,
                             .keep_degenerate = o->keep_degenerate,
+                            .llava_hs_into_module = o->llava_hs_into_module,
                             .correct = o->correct,
                             .incorrect = o->incorrect,
                             .stream = o->stream,

@@ -7,6 +7,7 @@
 
 #include "base/bytes.h"
 #include "experiment/metrics.h"
+#include "experiment/module_states.h"
 #include "model/loaded.h"
 
 static fv_status no_memory(fv_error *err) { return fv_fail(err, FV_ENOMEM, "no memory for the runs"); }
@@ -29,6 +30,7 @@ static char **copy_texts(const char *const *list, size_t n) {
 }
 
 void fv_sweep_release(fv_sweep *s) {
+  fv_module_states_forget(s);
   for (size_t i = 0; s->corruptions && i < s->o.ncorrupt; i++) fv_corruption_release(&s->corruptions[i]);
   for (size_t i = 0; s->inputs && i < s->o.ncorrupt; i++) fv_input_free(s->inputs[i]);
   for (size_t i = 0; s->sites && i < s->o.nsite; i++) {
@@ -149,6 +151,7 @@ static fv_status resolve_site(const fv_sweep *s, const char *given, fv_sweep_sit
   if (!st) st = choose_layers(s, given, site, err);
   if (!st) st = choose_rows(s, site, err);
   if (!st) st = choose_heads(s, given, site, err);
+  if (!st && s->o.llava_hs_into_module) st = fv_module_states_check(s, given, site, err);
   first = &site->cells[0];
   if (!st && first->layer >= 0) {
     char *every = fv_format("%s.*.%s%s", site->stack, first->site, address + strcspn(address, "#:"));
@@ -312,9 +315,9 @@ fv_status fv_sweep_emit(const fv_sweep *s, const char *sample, const char *answe
   fv_status st = FV_OK;
   fv_row line;
   fv_row_defaults(&line);
-  line.sample = sample, line.window = s->o.window, line.op = "replace", line.answer_id = s->correct,
-  line.answer = answer, line.incorrect_id = s->incorrect, line.clean_prob = s->clean.m.prob,
-  line.clean_logit_diff = s->clean.logit_diff;
+  line.sample = sample, line.window = s->o.window, line.op = s->o.llava_hs_into_module ? "hs-into-module" : "replace",
+  line.answer_id = s->correct, line.answer = answer, line.incorrect_id = s->incorrect,
+  line.clean_prob = s->clean.m.prob, line.clean_logit_diff = s->clean.logit_diff;
   for (size_t i = 0; i < s->nseries; i++) {
     const fv_sweep_series *series = &s->series[i];
     const fv_sweep_value *v = series->cells;

@@ -26,7 +26,7 @@ typedef struct fv_sweep_options {
   int64_t window, draws;
   bool redraw; /* new noise for every cell, rows outside, layers inside */
   bool noise;  /* corrupted states into the clean run */
-  bool pad_attended, keep_degenerate;
+  bool pad_attended, keep_degenerate, llava_hs_into_module;
   const char *correct, *incorrect;
   fv_rng_stream stream;
   int64_t seed;
@@ -48,6 +48,7 @@ typedef struct fv_sweep_site {
   int64_t T;              /* rows of the site */
   int64_t nrows, *rows;   /* those that are cells, ascending */
   int64_t nheads, *heads; /* "each": one cell per head. Otherwise nheads is 1 and heads NULL */
+  float *states;          /* llava_hs_into_module, while it is added: [layers, nrows, width], what is written */
 } fv_sweep_site;
 
 /* One corrupted run and its cells. */

@@ -380,6 +380,7 @@ fv_status fv_store_add_patch(fv_store *s, const fv_model *model, const fv_patch_
   add_text(a.spec, "direction", o->noise ? "noise" : "denoise");
   add_text(a.spec, "answers", "own");
   json_object_set_new(a.spec, "pad_attended", json_boolean(o->pad_attended));
+  if (o->llava_hs_into_module) json_object_set_new(a.spec, "llava_hs_into_module", json_true());
   if (o->keep_degenerate) json_object_set_new(a.spec, "keep_degenerate", json_true());
   add_text(a.spec, "rng", o->stream == FV_STREAM_NUMPY ? "numpy" : "torch");
   json_object_set_new(a.spec, "seed", json_integer(o->seed));

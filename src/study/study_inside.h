@@ -22,7 +22,7 @@ typedef struct fv_study_sweep {
   int direction; /* 0 denoise, 1 noise */
   int answers;   /* 0 own, 1 shuffled */
   int target;    /* of a trace: 0 the model's own answer, 1 the sample's correct one */
-  bool pad_attended, redraw;
+  bool pad_attended, hs_into_module, redraw;
   const yaml_node_t *at; /* where it stands */
   char *spec;            /* all of this as JSON */
   size_t *pair_of;       /* shuffled: whose answers each sample gets */

@@ -45,6 +45,7 @@ static const fv_field sweep_fields[] = {
     {"direction", FV_FIELD_CHOICE, AT(direction), 0, "denoise|noise", false},
     {"answers", FV_FIELD_CHOICE, AT(answers), 0, "own|shuffled", false},
     {"pad_attended", FV_FIELD_BOOL, AT(pad_attended), 0, NULL, false},
+    {"llava_hs_into_module", FV_FIELD_BOOL, AT(hs_into_module), 0, NULL, false},
     {"layer_start", FV_FIELD_INTEGER, AT(layer_start), 0, NULL, false},
     {"target", FV_FIELD_CHOICE, AT(target), 0, "own|correct", false},
     {"noise_redraw", FV_FIELD_BOOL, AT(redraw), 0, NULL, false},
@@ -60,11 +61,12 @@ static bool has(const fv_study *s, const yaml_node_t *map, const char *key) {
 
 /* Keys of one kind of sweep in another. */
 static fv_status check_kind(const fv_study *s, const fv_study_sweep *w, fv_error *err) {
-  static const char *const patch_only[] = {"heads", "rows", "layers", "direction", "answers", "pad_attended"};
+  static const char *const patch_only[] = {
+      "heads", "rows", "layers", "direction", "answers", "pad_attended", "llava_hs_into_module"};
   static const char *const trace_only[] = {"layer_start", "target", "noise_redraw"};
   bool trace = w->kind == FV_STUDY_TRACE;
   const char *const *list = trace ? patch_only : trace_only;
-  for (size_t i = 0; i < (trace ? 6u : 3u); i++)
+  for (size_t i = 0; i < (trace ? 7u : 3u); i++)
     if (has(s, w->at, list[i]))
       return fv_yaml_fail(s->yaml, fv_yaml_get(s->yaml, w->at, list[i]), err, "%s belongs to kind: %s", list[i],
                           trace ? "patch" : "trace");
@@ -102,6 +104,7 @@ static json_t *sweep_json(const fv_study_sweep *w) {
   add_text(j, "direction", w->direction ? "noise" : "denoise");
   add_text(j, "answers", w->answers ? "shuffled" : "own");
   json_object_set_new(j, "pad_attended", json_boolean(w->pad_attended));
+  if (w->hs_into_module) json_object_set_new(j, "llava_hs_into_module", json_true());
   return j;
 }
 

@@ -191,6 +191,7 @@ static fv_status probe(const fv_study *s, const fv_model *model, size_t i, size_
   int64_t cells;
   fv_status st = fv_bundle_new(model, memory, &bundle, err);
   if (st) return st;
+  fv_bundle_only_cost(bundle);
   st = fv_study_sample_new(s, model, i, NULL, NULL, &x, err);
   if (!st) st = fv_study_samples_ask(&x, 1, memory, true, &asked, err);
   if (!st) st = fv_study_sample_add(x, NULL, bundle, memory, err);

@@ -297,7 +297,7 @@ void fv_study_patch_options(const fv_study *s, const fv_study_sweep *w, const fv
   out->site = (const char *const *)w->site.items, out->nsite = w->site.count;
   out->heads = w->heads, out->rows = w->rows, out->layers = w->layers;
   out->window = w->window, out->draws = w->draws, out->noise = w->direction == 1, out->pad_attended = w->pad_attended;
-  out->keep_degenerate = s->keep_degenerate;
+  out->llava_hs_into_module = w->hs_into_module, out->keep_degenerate = s->keep_degenerate;
   out->correct = o->correct, out->incorrect = o->incorrect;
   out->stream = s->rng ? FV_STREAM_NUMPY : FV_STREAM_TORCH, out->seed = fv_study_seed(s, i);
   out->memory = memory, out->check = s->check;

@@ -417,6 +417,58 @@ static void test_pictures(void **state) {
   program_release(&r);
 }
 
+/* Hidden states in the place of a module's output: by the command, and in a study beside the same sweep without that,
+ * with which they share a wave. */
+static void test_states_into_modules(void **state) {
+  (void)state;
+#define INTO                                                                       \
+  "fovea patch " PAIR " --image " FIRST " --question what --corrupt-image " SECOND \
+  " --correct id:7 "                                                               \
+  "--incorrect id:8 --llava-hs-into-module --site language.*.%s --rows text --csv -"
+  static const char study[] = "model: " PAIR
+                              "\nsamples:\n"
+                              "  - {sample: x, image: " FIRST ", corrupt_image: " SECOND
+                              ", question: what, "
+                              "correct: 'id:7', incorrect: 'id:8'}\nsweeps:\n"
+                              "  - {name: plain, kind: patch, site: language.*.mlp.out, rows: text, corrupt: image}\n"
+                              "  - {name: states, kind: patch, site: language.*.mlp.out, rows: text, corrupt: image, "
+                              "llava_hs_into_module: true}\n";
+  static const char *const names[] = {"plain", "states"};
+  char *folder = folder_make(), line[1024];
+  program_options o = {.folder = folder};
+  sheet alone, swept[2];
+  snprintf(line, sizeof line, INTO, "mlp.out");
+  program_result r = expect(0, line);
+  sheet_parse(&alone, r.out);
+  program_release(&r);
+  snprintf(line, sizeof line, "%s/states.yaml", folder);
+  file_write(line, study, sizeof study - 1);
+  r = expect_with(&o, 0, "fovea run states.yaml");
+  program_release(&r);
+  for (int k = 0; k < 2; k++) {
+    snprintf(line, sizeof line, "fovea export states.db --sweep %s --csv -", names[k]);
+    r = expect_with(&o, 0, line);
+    sheet_parse(&swept[k], r.out);
+    program_release(&r);
+    assert_int_equal(swept[k].count, alone.count);
+  }
+  size_t differ = 0;
+  for (size_t i = 0; i < alone.count; i++) {
+    assert_string_equal(text_at(&alone, i, "op"), "hs-into-module");
+    assert_string_equal(text_at(&swept[0], i, "op"), "replace");
+    static const char *const columns[] = {"op", "layer", "row", "prob", "logit_diff", "effect"};
+    for (int c = 0; c < 6; c++) assert_string_equal(text_at(&alone, i, columns[c]), text_at(&swept[1], i, columns[c]));
+    differ += strcmp(text_at(&alone, i, "prob"), text_at(&swept[0], i, "prob")) != 0;
+  }
+  assert_true(alone.count >= 4 && differ > alone.count / 2);
+  sheet_free(&alone), sheet_free(&swept[0]), sheet_free(&swept[1]);
+  folder_remove(folder);
+  snprintf(line, sizeof line, INTO, "attn.z");
+  r = expect(2, line);
+  assert_non_null(strstr(r.err, "a row has 40 numbers and a hidden state 30"));
+  program_release(&r);
+}
+
 /* Questions of different lengths, filled up. */
 static void test_padding(void **state) {
   (void)state;
@@ -434,10 +486,19 @@ static void test_padding(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_order),    cmocka_unit_test(test_metrics), cmocka_unit_test(test_cells),
-      cmocka_unit_test(test_same),     cmocka_unit_test(test_json),    cmocka_unit_test(test_equal_inputs),
-      cmocka_unit_test(test_files),    cmocka_unit_test(test_dry_run), cmocka_unit_test(test_families),
-      cmocka_unit_test(test_statuses), cmocka_unit_test(test_padding), cmocka_unit_test(test_pictures),
+      cmocka_unit_test(test_order),
+      cmocka_unit_test(test_metrics),
+      cmocka_unit_test(test_cells),
+      cmocka_unit_test(test_same),
+      cmocka_unit_test(test_json),
+      cmocka_unit_test(test_equal_inputs),
+      cmocka_unit_test(test_files),
+      cmocka_unit_test(test_dry_run),
+      cmocka_unit_test(test_families),
+      cmocka_unit_test(test_statuses),
+      cmocka_unit_test(test_padding),
+      cmocka_unit_test(test_pictures),
+      cmocka_unit_test(test_states_into_modules),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

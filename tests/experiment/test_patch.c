@@ -303,6 +303,144 @@ static void degenerate_pairs(void **state) {
   fv_model_close(m);
 }
 
+/* NOTICE's LLaVA: every cell is a single edit that writes the clean run's block output, in the last layer that behind
+ * the final norm, into the module. */
+typedef struct seen {
+  int32_t correct, incorrect;
+  float diff;
+  double prob;
+} seen;
+static fv_status see(void *user, int run, const float *logits, int64_t V, fv_error *err) {
+  seen *s = user;
+  double sum = 0.0;
+  (void)run, (void)err;
+  for (int64_t v = 0; v < V; v++) sum += exp((double)(logits[v] - logits[s->correct]));
+  s->diff = logits[s->correct] - logits[s->incorrect], s->prob = 1.0 / sum;
+  return FV_OK;
+}
+
+static fv_model *open_llava(fv_patch_options *o) {
+  static const char *const sites[] = {"language.*.mlp.out", "language.*.attn.z"};
+  fv_model *m;
+  OK(fv_model_open(FV_TEST_DATA "/llava/grouped", NULL, &m, ERR));
+  assert_int_equal(chdir(FV_TEST_DATA "/llava/grouped/vectors"), 0);
+  fv_patch_defaults(o);
+  o->input.image = "image0.png", o->input.question = "what color is the shirt?";
+  o->corrupt = others, o->ncorrupt = 1, o->site = sites, o->nsite = 2;
+  o->correct = "id:7", o->incorrect = "id:70", o->rows = "text", o->llava_hs_into_module = true;
+  return m;
+}
+
+static void states_into_modules(void **state) {
+  (void)state;
+  enum { LAYERS = 2 };
+  fv_patch_options o;
+  lines l, same_site;
+  fv_model *m = open_llava(&o);
+  fv_input *clean, *corrupted;
+  fv_wave *w;
+  int source;
+  OK(try_patch(m, &o, &l, ERR));
+  o.llava_hs_into_module = false;
+  OK(try_patch(m, &o, &same_site, ERR));
+  size_t n = fv_table_count(l.table), differ = 0;
+  assert_true(n >= 2 * LAYERS * 8 && n == fv_table_count(same_site.table));
+  OK(fv_input_new(m, &o.input, &clean, ERR));
+  o.input.image = "image1.png";
+  OK(fv_input_new(m, &o.input, &corrupted, ERR));
+  OK(fv_wave_new(m, NULL, &w, ERR));
+  OK(fv_wave_run(w, -1, clean, &source, ERR));
+  seen *each = calloc(n, sizeof *each);
+  for (size_t i = 0; i < n; i++) {
+    const fv_row *r = fv_table_row(l.table, i);
+    char edit[128], from[64];
+    int run;
+    snprintf(from, sizeof from, r->layer == LAYERS - 1 ? "language.final" : "language.%d.resid_post", (int)r->layer);
+    snprintf(edit, sizeof edit, "replace language.%d.%s@%d from %s@%d", (int)r->layer, r->site, (int)r->row, from,
+             (int)r->row);
+    each[i] = (seen){.correct = 7, .incorrect = 70};
+    OK(fv_wave_run(w, -1, corrupted, &run, ERR));
+    OK(fv_wave_do(w, run, edit, source, ERR));
+    OK(fv_wave_readout(w, run, see, &each[i], ERR));
+  }
+  OK(fv_wave_compute(w, NULL, ERR));
+  for (size_t i = 0; i < n; i++) {
+    const fv_row *r = fv_table_row(l.table, i), *plain = fv_table_row(same_site.table, i);
+    assert_string_equal(r->op, "hs-into-module");
+    assert_string_equal(plain->op, "replace");
+    if (r->logit_diff != each[i].diff || !(fabs((double)r->prob - each[i].prob) <= 1e-6 * each[i].prob))
+      fail_msg("language.%d.%s@%d: %.9g %.9g, an edit gives %.9g %.9g", (int)r->layer, r->site, (int)r->row,
+               (double)r->logit_diff, (double)r->prob, (double)each[i].diff, each[i].prob);
+    assert_true(r->corrupt_logit_diff == plain->corrupt_logit_diff && r->clean_prob == plain->clean_prob);
+    differ += r->logit_diff != plain->logit_diff;
+  }
+  assert_true(differ > n / 2);
+  free(each);
+  fv_wave_free(w);
+  fv_input_free(clean), fv_input_free(corrupted);
+  lines_free(&l), lines_free(&same_site);
+  fv_model_close(m);
+}
+
+/* Windows write every layer's own state, a wave in parts and --check change nothing, and what it would cost is known
+ * without computing. */
+static void states_into_modules_in_windows(void **state) {
+  (void)state;
+  fv_patch_options o;
+  lines one, all, pieces;
+  fv_cost cost;
+  fv_model *m = open_llava(&o);
+  o.window = 4, o.check = 100.0, o.nsite = 1;
+  OK(fv_patch_cost(m, &o, &cost, ERR));
+  OK(try_patch(m, &o, &all, ERR));
+  assert_true(all.result.checked > 0 && cost.runs == all.result.runs && cost.flops == all.result.cost.flops);
+  o.memory = all.result.cost.memory / 2, o.check = 0.0;
+  OK(try_patch(m, &o, &pieces, ERR));
+  o.window = 1, o.memory = 0;
+  OK(try_patch(m, &o, &one, ERR));
+  size_t n = fv_table_count(all.table), differ = 0;
+  for (size_t i = 0; i < n; i++) {
+    const fv_row *a = fv_table_row(all.table, i), *b = fv_table_row(all.table, (i + n / 2) % n);
+    assert_true(a->logit_diff == b->logit_diff); /* both layers are in every window */
+    assert_true(a->logit_diff == fv_table_row(pieces.table, i)->logit_diff);
+    differ += a->logit_diff != fv_table_row(one.table, i)->logit_diff;
+  }
+  assert_true(differ > n / 4);
+  lines_free(&one), lines_free(&all), lines_free(&pieces);
+  fv_model_close(m);
+}
+
+static void states_into_modules_refused(void **state) {
+  (void)state;
+  static const char *const state_site[] = {"language.*.resid_post"}, *const vision[] = {"vision.*.mlp.out"},
+                           *const part[] = {"language.*.mlp.out:0-3"}, *const out[] = {"language.*.attn.out"};
+  static const struct {
+    const char *const *site;
+    const char *heads;
+    bool noise;
+    const char *says;
+  } cases[] = {{state_site, NULL, false, "language.*.mlp.out and language.*.attn.z"},
+               {vision, NULL, false, "language.*.mlp.out and language.*.attn.z"},
+               {out, NULL, false, "language.*.mlp.out and language.*.attn.z"},
+               {part, NULL, false, "whole rows"},
+               {NULL, "each", false, "all heads together"},
+               {NULL, "0,1", false, "all heads together"},
+               {NULL, NULL, true, "the direction noise"}};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    static const char *const z[] = {"language.*.attn.z"};
+    fv_patch_options o;
+    fv_error err = {0};
+    lines l;
+    fv_model *m = open_llava(&o);
+    o.site = cases[i].site ? cases[i].site : z, o.nsite = 1, o.heads = cases[i].heads, o.noise = cases[i].noise;
+    if (cases[i].site == vision) o.rows = NULL;
+    assert_int_equal(try_patch(m, &o, &l, &err), FV_EUSAGE);
+    if (!strstr(err.text, cases[i].says)) fail_msg("case %zu: %s", i, err.text);
+    lines_free(&l);
+    fv_model_close(m);
+  }
+}
+
 static void the_answer_in_the_question(void **state) {
   (void)state;
   static const struct {
@@ -488,6 +626,9 @@ int main(void) {
                                      cmocka_unit_test(equal_inputs_have_no_effect),
                                      cmocka_unit_test(answers_that_are_not_given),
                                      cmocka_unit_test(degenerate_pairs),
+                                     cmocka_unit_test(states_into_modules),
+                                     cmocka_unit_test(states_into_modules_in_windows),
+                                     cmocka_unit_test(states_into_modules_refused),
                                      cmocka_unit_test(the_answer_in_the_question),
                                      cmocka_unit_test(neighbours_change_nothing),
                                      cmocka_unit_test(refused),
