@@ -45,6 +45,7 @@ static fv_status open_model(run_job *j) {
   if (a->memory == 0) a->memory = fv_study_memory(j->study);
   if (a->memory == 0) a->memory = session_free_memory() / 4 * 3 / (size_t)j->ranks.local;
   fv_status st = session_open(j->s, false);
+  if (st && st != FV_ENOMEM) st = fv_study_blame(j->study, "model", &j->s->err);
   j->options.memory = a->memory;
   return st;
 }
@@ -79,6 +80,7 @@ static fv_status dry_run(run_job *j) {
     fv_json_out_begin(&o, NULL, '{');
     fv_json_out_int(&o, "samples", plan.samples), fv_json_out_int(&o, "stored", plan.stored);
     fv_json_out_int(&o, "lacking", plan.lacking), fv_json_out_int(&o, "left_out", fv_study_left_out(j->study));
+    fv_json_out_int(&o, "probed", plan.probed);
     fv_json_out_int(&o, "runs", plan.cost.runs), fv_json_out_int(&o, "rows", plan.cost.rows),
         fv_json_out_num(&o, "flops", plan.cost.flops);
     fv_json_out_int(&o, "memory", (int64_t)plan.cost.memory),
@@ -90,9 +92,11 @@ static fv_status dry_run(run_job *j) {
   fprintf(s->out, "samples       %lld; %lld are in the database already\n", (long long)plan.samples,
           (long long)plan.stored);
   if (plan.lacking)
-    fprintf(s->out, "              %lld lack something that a sweep needs, and will be excluded\n",
-            (long long)plan.lacking);
+    fprintf(s->out, "              %lld lack%s something that a sweep needs, and will be excluded\n",
+            (long long)plan.lacking, plan.lacking == 1 ? "s" : "");
   if (plan.reason[0]) fprintf(s->out, "              to be excluded: %s\n", plan.reason);
+  if (plan.probed > 0 && plan.probed < plan.samples - plan.stored - plan.lacking)
+    fprintf(s->out, "              what follows is estimated from %lld samples\n", (long long)plan.probed);
   print_left_out(j, 14);
   fprintf(s->out, "database      %s, about %s more\n", j->db, bytes_text(plan.bytes, size));
   fprintf(s->out, "runs          %lld\n", (long long)plan.cost.runs);

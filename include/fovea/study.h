@@ -45,6 +45,9 @@ size_t fv_study_memory(const fv_study *study);   /* 0: not said */
 int64_t fv_study_samples(const fv_study *study);
 int64_t fv_study_left_out(const fv_study *study); /* rows and pictures of a data set that gave no sample */
 
+/* Puts the place of a key's value in the file before an error that the value has caused: FV_EFORMAT. */
+fv_status fv_study_blame(const fv_study *study, const char *key, fv_error *err);
+
 typedef struct fv_study_options {
   const char *db;        /* instead of the study's; NULL: that one */
   int64_t shard, shards; /* shard 1..shards of the samples; shards 0: all of them */
@@ -60,6 +63,7 @@ fv_status fv_study_check(const fv_study *study, const fv_model *model, fv_error 
 typedef struct fv_study_cost {
   int64_t samples, stored; /* of this shard; those that the database has */
   int64_t lacking;         /* to be excluded: without something that a sweep needs */
+  int64_t probed;          /* samples whose costs were found; the others are taken to cost as much */
   int64_t cells;           /* rows of the long table still to come */
   double bytes;            /* of the database for them */
   fv_cost cost;            /* of the samples still to come */

@@ -1,5 +1,6 @@
 #include "experiment/sweep.h"
 
+#include <ctype.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -64,6 +65,8 @@ static fv_status check_options(const fv_sweep_options *o, fv_error *err) {
 static fv_status with_heads(const fv_sweep_options *o, const char *address, char **out, fv_error *err) {
   bool list = o->heads && strcmp(o->heads, "each") != 0 && strcmp(o->heads, "all") != 0;
   size_t n = strcspn(address, "#:");
+  if (list && isalpha((unsigned char)o->heads[0]))
+    return fv_fail(err, FV_EUSAGE, "heads \"%s\": expected each, all or a list such as 0,3-5", o->heads);
   if (o->heads && address[n] == '#')
     return fv_fail(err, FV_EUSAGE, "%s \"%s\" names heads, and so does the option heads \"%s\"", o->option, address,
                    o->heads);

@@ -271,6 +271,10 @@ void fv_study_free(fv_study *s) {
   free(s);
 }
 
+fv_status fv_study_blame(const fv_study *s, const char *key, fv_error *err) {
+  return fv_yaml_fail_at(s->yaml, fv_yaml_get(s->yaml, fv_yaml_root(s->yaml), key), err);
+}
+
 const char *fv_study_name(const fv_study *s) { return s->name; }
 const char *fv_study_model(const fv_study *s) { return s->model; }
 const char *fv_study_db(const fv_study *s) { return s->db; }

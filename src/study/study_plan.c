@@ -111,14 +111,16 @@ static bool is_sound(const fv_study *s, const fv_model *model, const fv_study_sw
 static bool blames(const fv_study *s, const fv_model *model, const fv_study_sweep *w, size_t i, const char *key) {
   fv_study_sweep without = *w;
   fv_cost cost;
+  char *gray[] = {(char[]){"gray"}};
   if (strcmp(key, "heads") == 0) without.heads = NULL;
   if (strcmp(key, "rows") == 0) without.rows = NULL;
   if (strcmp(key, "layers") == 0) without.layers = NULL;
+  if (strcmp(key, "corrupt") == 0) without.corrupt = (fv_texts){gray, 1};
   return fv_study_sweep_cost(s, model, &without, i, s->memory, &cost, NULL) == FV_OK;
 }
 
-/* Which key of a sweep the refusal of a sound sample is about: an address that this input does not have, a list, or
- * else the sweep as a whole. */
+/* Which key of a sweep the refusal of a sound sample is about: an address that this input does not have, a list, a
+ * corruption, or else the sweep as a whole. */
 static const yaml_node_t *culprit(const fv_study *s, const fv_model *model, const fv_study_sweep *w,
                                   const yaml_node_t *sites, size_t i) {
   fv_sample_options o;
@@ -138,8 +140,8 @@ static const yaml_node_t *culprit(const fv_study *s, const fv_model *model, cons
   }
   fv_input_free(clean);
   fv_sample_options_release(&o);
-  static const char *const lists[] = {"heads", "rows", "layers"};
-  for (int k = 0; k < 3 && at == w->at; k++)
+  static const char *const lists[] = {"heads", "rows", "layers", "corrupt"};
+  for (int k = 0; k < 4 && at == w->at; k++)
     if (blames(s, model, w, i, lists[k])) at = fv_yaml_get(s->yaml, w->at, lists[k]);
   return at;
 }
@@ -257,6 +259,7 @@ fv_status fv_study_plan(const fv_study *s, const fv_model *model, const fv_study
   if (!st) st = probe_some(s, model, o->memory, todo, left, out, &p, err);
   free(todo);
   if (st || p.count == 0) return st;
+  out->probed = p.count;
   out->cost = (fv_cost){.memory = p.sum.memory, .weights = p.sum.weights};
   double share = (double)left / (double)p.count;
   out->cost.runs = (int64_t)((double)p.sum.runs * share), out->cost.parts = (int64_t)((double)p.sum.parts * share);

@@ -46,9 +46,10 @@ static fv_status further(const fv_study *s, fv_pair *p, const yaml_node_t *key, 
 
 static fv_status set_key(const fv_study *s, fv_pair *p, const yaml_node_t *key, const yaml_node_t *value,
                          fv_error *err) {
-  const char *name = fv_yaml_text(key), *text = fv_yaml_text(value);
+  const char *name = fv_yaml_text(key), *text;
   if (!name) return fv_yaml_fail(s->yaml, key, err, "a key of a sample is no word");
-  if (!text || !text[0]) return fv_yaml_fail(s->yaml, value, err, "%s has no value", name);
+  fv_status st = fv_yaml_need_text(s->yaml, name, value, &text, err);
+  if (st) return st;
   const fv_pair_column *c = column_of(name);
   if (!c) return further(s, p, key, text, err);
   if (c->offset == SIZE_MAX) return set_correct_first(s, p, value, err);
@@ -90,6 +91,21 @@ typedef struct data_set {
 
 static void data_set_release(data_set *d) { free(d->kind), free(d->table), free(d->images), free(d->prompts); }
 
+static fv_status check_data_kind(const fv_study *s, const yaml_node_t *at, const char *kind, fv_error *err) {
+  const char *names[16], *near;
+  size_t n = 0;
+  for (const fv_data_kind *k; n < 16 && (k = fv_data_kind_at(n)); n++) {
+    names[n] = k->name;
+    if (strcmp(k->name, kind) == 0 && strcmp(kind, "cifar10") != 0) return FV_OK;
+  }
+  if (strcmp(kind, "cifar10") == 0)
+    return fv_yaml_fail(s->yaml, at, err,
+                        "cifar10 writes pictures; make the table once with `fovea data cifar10` and name it");
+  near = fv_nearest(kind, names, n);
+  if (near) return fv_yaml_fail(s->yaml, at, err, "there is no data set \"%s\"; did you mean %s?", kind, near);
+  return fv_yaml_fail(s->yaml, at, err, "there is no data set \"%s\"; `fovea help data` lists them", kind);
+}
+
 /* As `fovea data` makes them. What writes pictures is no part of reading a study. */
 static fv_status read_data_set(fv_study *s, const yaml_node_t *at, fv_error *err) {
 #define AT(member) offsetof(data_set, member)
@@ -105,9 +121,7 @@ static fv_status read_data_set(fv_study *s, const yaml_node_t *at, fv_error *err
 #undef AT
   data_set d = {0};
   fv_status st = fv_yaml_read(s->yaml, at, "samples", fields, sizeof fields / sizeof *fields, &d, err);
-  if (!st && strcmp(d.kind, "cifar10") == 0)
-    st = fv_yaml_fail(s->yaml, fv_yaml_get(s->yaml, at, "data"), err,
-                      "cifar10 writes pictures; make the table once with `fovea data cifar10` and name it");
+  if (!st) st = check_data_kind(s, fv_yaml_get(s->yaml, at, "data"), d.kind, err);
   char **const paths[] = {&d.table, &d.images, &d.prompts};
   for (int i = 0; i < 3 && !st; i++) {
     char *from_here = *paths[i] ? opened_from(s, *paths[i]) : NULL;
@@ -124,7 +138,7 @@ static fv_status read_data_set(fv_study *s, const yaml_node_t *at, fv_error *err
                          .words = d.words,
                          .keep_black = d.keep_black};
     st = fv_data_build(&o, &s->pairs, err);
-    if (st) fv_yaml_fail_at(s->yaml, at, err);
+    if (st && st != FV_ENOMEM) st = fv_yaml_fail_at(s->yaml, at, err);
   }
   data_set_release(&d);
   return st;

@@ -119,8 +119,7 @@ static const char *type_of(const yaml_node_t *n) {
   return n->type == YAML_MAPPING_NODE ? "a map" : n->type == YAML_SEQUENCE_NODE ? "a list" : "a value";
 }
 
-/* A scalar that holds something: YAML's null is what a key without a value has. */
-static fv_status need_text(const fv_yaml *y, const char *key, const yaml_node_t *n, const char **out, fv_error *err) {
+fv_status fv_yaml_need_text(const fv_yaml *y, const char *key, const yaml_node_t *n, const char **out, fv_error *err) {
   const char *text = fv_yaml_text(n);
   if (!text) return fv_yaml_fail(y, n, err, "%s is %s; expected a value", key, type_of(n));
   if (strlen(text) != n->data.scalar.length) return fv_yaml_fail(y, n, err, "%s contains a NUL character", key);
@@ -134,7 +133,7 @@ static fv_status read_texts(const fv_yaml *y, const char *key, const yaml_node_t
   const yaml_node_t *item;
   for (size_t i = 0; (item = fv_yaml_item(y, n, i)); i++) {
     const char *text = NULL;
-    fv_status st = need_text(y, key, item, &text, err);
+    fv_status st = fv_yaml_need_text(y, key, item, &text, err);
     if (st) return st;
     char **grown = realloc(out->items, (out->count + 1) * sizeof *grown);
     if (!grown) return fv_fail(err, FV_ENOMEM, "no memory");
@@ -176,7 +175,7 @@ static double c_number(const char *text, char **end) {
 static fv_status read_number(const fv_yaml *y, const fv_field *f, const yaml_node_t *n, void *at, fv_error *err) {
   const char *text = NULL;
   char *end;
-  fv_status st = need_text(y, f->name, n, &text, err);
+  fv_status st = fv_yaml_need_text(y, f->name, n, &text, err);
   if (st) return st;
   errno = 0;
   if (f->kind == FV_FIELD_INTEGER) {
@@ -205,7 +204,7 @@ static fv_status read_choice(const fv_yaml *y, const fv_field *f, const yaml_nod
   char words[128];
   const char *list[16], *text = NULL;
   int count = 0;
-  fv_status st = need_text(y, f->name, n, &text, err);
+  fv_status st = fv_yaml_need_text(y, f->name, n, &text, err);
   if (st) return st;
   snprintf(words, sizeof words, "%s", f->choices);
   for (char *save, *w = strtok_r(words, "|", &save); w && count < 16; w = strtok_r(NULL, "|", &save)) {
@@ -219,7 +218,7 @@ static fv_status read_choice(const fv_yaml *y, const fv_field *f, const yaml_nod
 
 static fv_status read_bool(const fv_yaml *y, const fv_field *f, const yaml_node_t *n, bool *at, fv_error *err) {
   const char *text = NULL;
-  fv_status st = need_text(y, f->name, n, &text, err);
+  fv_status st = fv_yaml_need_text(y, f->name, n, &text, err);
   if (st) return st;
   bool yes = strcmp(text, "true") == 0;
   if (!plain(n) || (!yes && strcmp(text, "false") != 0))
@@ -232,7 +231,7 @@ static fv_status read_field(const fv_yaml *y, const fv_field *f, const yaml_node
   fv_status st;
   switch (f->kind) {
     case FV_FIELD_TEXT:
-      st = need_text(y, f->name, n, &text, err);
+      st = fv_yaml_need_text(y, f->name, n, &text, err);
       if (!st && !(*(char **)at = fv_strdup(text))) st = fv_fail(err, FV_ENOMEM, "no memory");
       return st;
     case FV_FIELD_TEXTS: return read_texts(y, f->name, n, at, err);

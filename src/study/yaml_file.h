@@ -27,6 +27,9 @@ fv_status fv_yaml_fail_at(const fv_yaml *y, const yaml_node_t *at, fv_error *err
 
 /* The text of a scalar, NULL when the node is none. */
 const char *fv_yaml_text(const yaml_node_t *node);
+/* The text of a key's value, which must be a scalar that holds something: null is what a key without a value has. */
+fv_status fv_yaml_need_text(const fv_yaml *y, const char *key, const yaml_node_t *node, const char **out,
+                            fv_error *err);
 /* Item i of a list, NULL behind the last; of a scalar, itself is item 0. */
 const yaml_node_t *fv_yaml_item(const fv_yaml *y, const yaml_node_t *node, size_t i);
 /* Pair i of a map; false behind the last. */

@@ -196,6 +196,7 @@ static void test_dry_run(void **state) {
   assert_int_equal(access(in_folder("out.db"), F_OK), -1);
   json_t *done = run_json("fovea run s.yaml --json");
   assert_int_equal(whole(said, "samples"), 3);
+  assert_int_equal(whole(said, "probed"), 3);
   assert_int_equal(whole(said, "runs"), whole(done, "runs"));
   double bytes = json_number_value(json_object_get(said, "bytes")),
          really = json_number_value(json_object_get(done, "bytes"));
@@ -205,6 +206,12 @@ static void test_dry_run(void **state) {
   assert_int_equal(whole(said, "stored"), 3);
   assert_int_equal(whole(said, "runs"), 0);
   json_decref(said);
+  write_table(12);
+  program_result r = expect_with(&here, 0, "fovea run s.yaml --db more.db --dry-run");
+  assert_non_null(strstr(r.out, "what follows is estimated from 3 samples"));
+  program_release(&r);
+  write_text("none.yaml", "model: nothing-here\nsamples:\n  - {question: what}\nsweeps: [{kind: trace}]\n");
+  refuses(1, "fovea run none.yaml", "none.yaml:1:8: nothing-here: no such model folder");
 }
 
 /* After its picture has been mended, a study ends where it would have with the good picture from the start. */
