@@ -63,6 +63,12 @@ static void test_trace(void **state) {
   cell_of(csv, ",0,gray,text_encoder,resid_post,1,1,5,", 13, value);
   snprintf(says, sizeof says, "text_encoder.1.resid_post@5 (row 5 “shirt”): prob %s<", value);
   expect_in_page("t.html", "cell=text_encoder.1.resid_post@5", says);
+  /* Every site and every corruption that was asked, and what was found of each. */
+  expect_in_page("t.html", "", "<span class=\"mono\">text_encoder.*.resid_post</span>");
+  expect_in_page("t.html", "", "<span class=\"mono\">text_decoder.*.resid_post</span>");
+  expect_in_page("t.html", "", "<span class=\"mono\">gray</span>");
+  expect_in_page("t.html", "", "</code> (row 0), corrupted: <code>gray</code>");
+  expect_in_page("t.html", "", "</code> (row 0), corrupted: <code>blur:2</code>");
   json_decref(data);
   free(html), free(csv);
 }

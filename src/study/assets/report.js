@@ -71,13 +71,13 @@ function inShort() {
   data.sweeps.forEach((sweep, i) => {
     if ((data.circuits || []).some(c => c.sweep === i)) return;
     const all = mapsOf(i, -1);
-    const sites = [...new Set(all.map(place))];
-    for (const site of sites) {
-      const mine = all.filter(m => place(m) === site), lengths = mine.filter(m => m.length !== null);
+    const kinds = all.filter((m, k) => all.findIndex(other => sameSite(other, m)) === k);
+    for (const kind of kinds) {
+      const mine = all.filter(m => sameSite(m, kind)), lengths = mine.filter(m => m.length !== null);
       if (!lengths.length) continue;
       const heads = lengths[0].heads.length > 1;
       const pooled = mine.find(m => m.length === null);
-      const map = heads && pooled ? pooled : lengths.reduce((a, b) => b.samples > a.samples ? b : a);
+      const map = study && heads && pooled ? pooled : lengths.reduce((a, b) => b.samples > a.samples ? b : a);
       const metric = bestMetric(map);
       const best = metric && strongest(map, metric, map === pooled ? 0 : undefined);
       if (!best) continue;
@@ -86,7 +86,9 @@ function inShort() {
       items.push([
         study ? [el("i", null, sweep.name), ": strongest "] : "Strongest: ",
         el("code", null, address(map, best.r, best.l, best.h)),
-        map.length !== null ? [" (", rowName(map, best.r), ")"] : "",
+        " (", map.length !== null ? rowName(map, best.r) : "all rows", ")",
+        kinds.some(other => other.corrupt !== kind.corrupt) ? [", corrupted: ", el("code", null, cut(kind.corrupt, 60))] :
+                                                              "",
         ", " + (map.samples > 1 ? "mean " : "") + METRICS[metric].title + " ",
         el("b", {class: "number"}, three(best.v)),
         half !== null ? " [" + three(best.v - half) + ", " + three(best.v + half) + "]" : "",
@@ -112,10 +114,11 @@ function inShort() {
 
 /* ---- what was asked ---- */
 
-/* What a single trace or patch was told, as its manifest has it. */
+/* What a single trace or patch was told, as its manifest has it, which names several sites or corruptions one by one. */
 function settings() {
   const keys = ["site", "restore", "heads", "rows", "layers", "window", "corrupt", "direction", "draws", "target"];
-  return keys.filter(k => manifest.get(k)).map(k => [k, el("span", {class: "mono"}, manifest.get(k))]);
+  return keys.flatMap(k => data.manifest.filter(([key, value]) => key === k && value))
+      .map(([key, value]) => [key, el("span", {class: "mono"}, value)]);
 }
 /* The corruption of a sweep that names none. */
 function corrupted(i) {
