@@ -357,6 +357,54 @@ static void test_clean_first(void **state) {
   fv_model_close(m);
 }
 
+/* ---- several corruptions of one sweep ---- */
+
+/* The rows of corruption c of x, among n. */
+static text rows_of(const fv_model *m, one *x, const char *first, const char *second, const char *which) {
+  fv_cost cost;
+  text kept = {0};
+  x->corrupt[0] = first, x->corrupt[1] = second;
+  finish_definition(x);
+  text all = alone(m, x, &cost);
+  for (char *line = all.at, *end; *line; line = end) {
+    end = strchr(line, '\n') + 1;
+    const char *corrupt = strchr(strchr(line, '|') + 1, '|') + 1;
+    if (strncmp(corrupt, which, strlen(which)) != 0) continue;
+    assert_true(fv_grow(&kept.at, &kept.room, kept.used + (size_t)(end - line) + 1, 1));
+    memcpy(kept.at + kept.used, line, (size_t)(end - line));
+    kept.used += (size_t)(end - line), kept.at[kept.used] = '\0';
+  }
+  free(all.at);
+  return kept;
+}
+
+/* In either order each has its own rows: every one draws from the seed and counts its draws from 0, and all texts are
+ * as long as the longest, wherever it stands. */
+static void test_order(void **state) {
+  (void)state;
+  static const struct {
+    const char *a, *b;
+    int rows; /* of a */
+  } pairs[] = {{"mul-gauss:mean=1,std=5@vision.final", "add-gauss:std=1@vision.final", 2 * 3},
+               {"question:what color is the big red shirt?", "image:" IMAGE1, 3}};
+  fv_model *m = open_model(1);
+  for (size_t i = 0; i < 2; i++) {
+    one x;
+    define(&x, IMAGE0, "what color is the shirt?");
+    x.site[0] = "text_encoder.1.cross.z", x.patch.rows = "0,2,-1", x.patch.pad_attended = i == 1;
+    text forward = rows_of(m, &x, pairs[i].a, pairs[i].b, pairs[i].a);
+    text backward = rows_of(m, &x, pairs[i].b, pairs[i].a, pairs[i].a);
+    assert_string_equal(forward.at, backward.at);
+    int lines = 0, draws[2] = {0};
+    for (const char *line = forward.at; *line; line = strchr(line, '\n') + 1)
+      lines++, draws[strncmp(line, "s|1|", 4) == 0] += 1;
+    assert_int_equal(lines, pairs[i].rows);
+    assert_int_equal(draws[1], i == 0 ? 3 : 0);
+    free(forward.at), free(backward.at);
+  }
+  fv_model_close(m);
+}
+
 /* ---- failures ---- */
 
 static void test_failures(void **state) {
@@ -405,7 +453,8 @@ static void test_failures(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_random),   cmocka_unit_test(test_split),       cmocka_unit_test(test_common),
-      cmocka_unit_test(test_distinct), cmocka_unit_test(test_clean_first), cmocka_unit_test(test_failures),
+      cmocka_unit_test(test_distinct), cmocka_unit_test(test_clean_first), cmocka_unit_test(test_order),
+      cmocka_unit_test(test_failures),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -130,6 +130,35 @@ static void test_many_heads(void **state) {
   free(x);
 }
 
+/* What is decided at the edge: a head on the threshold is above it, a head without a value is in no mean, and the test
+ * is exact only where it is for every head. */
+static void test_edges(void **state) {
+  (void)state;
+  enum { S = 20 };
+  fv_circuit_options o;
+  fv_circuit c;
+  fv_circuit_defaults(&o);
+  o.bootstrap = 0, o.test = FV_TEST_NONE;
+  const double equal[2][4] = {{1.5, -1.5, 1.5, 1.5}, {-1.5, 1.5, 1.5, -1.5}};
+  OK(fv_circuit_find(equal[0], 2, 2, 2, &o, &c, ERR));
+  assert_true(c.sd == 0.0 && c.threshold == 1.5 && c.size == 4);
+  fv_circuit_release(&c);
+
+  const double lacking[2][4] = {{3.0, NAN, NAN, NAN}, {1.0, NAN, -4.0, NAN}};
+  OK(fv_circuit_find(lacking[0], 2, 2, 2, &o, &c, ERR));
+  assert_true(c.measured == 2 && c.mean == 3.0 && c.sd == 1.0 && c.profile[0] == 2.0 && c.profile[1] == 4.0);
+  assert_int_equal(c.excluded, 1);
+  assert_false(c.list[1].above || c.list[3].above);
+  fv_circuit_release(&c);
+
+  double unequal[S][2];
+  for (int s = 0; s < S; s++) unequal[s][0] = s + 1.0, unequal[s][1] = s < 3 ? 1.0 : NAN;
+  o.test = FV_TEST_PERMUTATION, o.permutations = 1000;
+  OK(fv_circuit_find(unequal[0], S, 1, 2, &o, &c, ERR));
+  assert_true(!c.exact && c.list[1].p == 0.25);
+  fv_circuit_release(&c);
+}
+
 static void test_common(void **state) {
   (void)state;
   enum { L = 3, H = 4, N = L * H };
@@ -179,8 +208,8 @@ static void test_errors(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_reference), cmocka_unit_test(test_direction),
-                                     cmocka_unit_test(test_many_heads), cmocka_unit_test(test_common),
-                                     cmocka_unit_test(test_errors)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_reference),  cmocka_unit_test(test_direction),
+                                     cmocka_unit_test(test_many_heads), cmocka_unit_test(test_edges),
+                                     cmocka_unit_test(test_common),     cmocka_unit_test(test_errors)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

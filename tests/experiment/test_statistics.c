@@ -144,6 +144,13 @@ static void test_wilson(void **state) {
     fv_wilson_interval(real(one, "share"), whole(one, "n"), &low, &high);
     assert_true(fabs(low - real(one, "low")) < 1e-14 && fabs(high - real(one, "high")) < 1e-14);
   }
+  for (int64_t n = 1; n < 500; n++) { /* none and all end at 0 and 1, not beside them */
+    double low, high;
+    fv_wilson_interval(0.0, n, &low, &high);
+    assert_true(low == 0.0 && high > 0.0 && high < 1.0);
+    fv_wilson_interval(1.0, n, &low, &high);
+    assert_true(high == 1.0 && low > 0.0 && low < 1.0);
+  }
 }
 
 static void test_fdr(void **state) {
