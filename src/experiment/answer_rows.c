@@ -1,13 +1,26 @@
 #include "experiment/answer_rows.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "model/loaded.h"
 
-/* The token behind a run of pieces makes it the beginning of a longer word. */
-static bool continues_word(const fv_model *m, const fv_text *t, int64_t row) {
-  const char *piece = row < t->count ? fv_tokenizer_piece(m->tokenizer, t->ids[row]) : NULL;
-  return piece && strncmp(piece, "##", 2) == 0;
+static bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'); }
+
+/* Whether the token at row `end` makes the pieces before it the beginning of a longer word, as "##ish" does behind
+ * "red": the text of both has no blank or mark in between. */
+static fv_status continues_word(const fv_model *m, const fv_text *t, int64_t first, int64_t end, bool *yes,
+                                fv_error *err) {
+  char *run = NULL, *longer = NULL;
+  size_t n = 0, more = 0;
+  *yes = false;
+  if (end >= t->count || !fv_tokenizer_piece(m->tokenizer, t->ids[end])) return FV_OK;
+  fv_status st = fv_tokenizer_decode(m->tokenizer, t->ids + first, (size_t)(end - first), false, &run, &n, err);
+  if (!st)
+    st = fv_tokenizer_decode(m->tokenizer, t->ids + first, (size_t)(end - first) + 1, false, &longer, &more, err);
+  if (!st && more > n && memcmp(run, longer, n) == 0) *yes = is_letter(longer[n]);
+  free(run), free(longer);
+  return st;
 }
 
 fv_status fv_answer_rows(const fv_input *input, const char *answer, int32_t id, int64_t *first, int64_t *last,
@@ -19,14 +32,18 @@ fv_status fv_answer_rows(const fv_input *input, const char *answer, int32_t id, 
   fv_encoding e = {0};
   const int32_t *ids = &id;
   int64_t n = 1;
+  fv_status st = FV_OK;
   if (answer && strncmp(answer, "id:", 3) != 0) {
-    fv_status st = fv_tokenizer_encode(m->tokenizer, answer, strlen(answer), false, &e, err);
+    st = fv_tokenizer_encode(m->tokenizer, answer, strlen(answer), false, &e, err);
     if (st) return st;
     ids = e.ids, n = (int64_t)e.count;
   }
-  for (int64_t i = 0; n > 0 && i + n <= t->count && *last < 0; i++)
-    if (memcmp(t->ids + i, ids, (size_t)n * sizeof *ids) == 0 && !continues_word(m, t, i + n))
-      *first = i, *last = i + n - 1;
+  for (int64_t i = 0; n > 0 && i + n <= t->count && *last < 0 && !st; i++) {
+    bool longer;
+    if (memcmp(t->ids + i, ids, (size_t)n * sizeof *ids) != 0) continue;
+    st = continues_word(m, t, i, i + n, &longer, err);
+    if (!st && !longer) *first = i, *last = i + n - 1;
+  }
   fv_encoding_release(&e);
-  return FV_OK;
+  return st;
 }

@@ -467,6 +467,38 @@ static void the_answer_in_the_question(void **state) {
   fv_model_close(m);
 }
 
+/* As above where the text ends with the question, behind the picture's rows, and pieces say where words begin instead
+ * of how they go on. */
+static void the_answer_in_the_prompt(void **state) {
+  (void)state;
+  static const struct {
+    const char *prompt, *correct;
+    int behind; /* the row, counted from the end; 0: none */
+  } cases[] = {{"<image> is the dog red", "red", 1},       {"<image> is the red dog", "red", 2},
+               {"<image> is the redish dog", "red", 0},    {"<image> is it redish or red, dog", "red", 3},
+               {"<image> is the redish dog", "redish", 2}, {"<image> is it redo or red?", "red", 2}};
+  static const char *const gray[] = {"gray"}, *const sites[] = {"language.0.resid_post"};
+  for (int k = 0; k < 2; k++) {
+    fv_model *m;
+    fv_patch_options o;
+    lines l;
+    OK(fv_model_open(k ? FV_TEST_DATA "/llava/grouped" : FV_TEST_DATA "/llava/first", NULL, &m, ERR));
+    fv_patch_defaults(&o);
+    o.input.image = FV_TEST_DATA "/llava/first/vectors/image0.png";
+    o.corrupt = gray, o.ncorrupt = 1, o.site = sites, o.nsite = 1, o.rows = "last";
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+      o.input.prompt = cases[i].prompt, o.correct = cases[i].correct;
+      OK(try_patch(m, &o, &l, ERR));
+      int64_t rows = fv_table_row(l.table, 0)->row + 1;
+      int64_t row = cases[i].behind ? rows - cases[i].behind : -1;
+      if (l.result.answer_row != row)
+        fail_msg("%s, %s: row %d of %d", cases[i].prompt, cases[i].correct, (int)l.result.answer_row, (int)rows);
+      lines_free(&l);
+    }
+    fv_model_close(m);
+  }
+}
+
 /* A wave in pieces, other threads, other neighbours: the same bits. */
 static void neighbours_change_nothing(void **state) {
   (void)state;
@@ -630,6 +662,7 @@ int main(void) {
                                      cmocka_unit_test(states_into_modules_in_windows),
                                      cmocka_unit_test(states_into_modules_refused),
                                      cmocka_unit_test(the_answer_in_the_question),
+                                     cmocka_unit_test(the_answer_in_the_prompt),
                                      cmocka_unit_test(neighbours_change_nothing),
                                      cmocka_unit_test(refused),
                                      cmocka_unit_test(refused_by_other_families)};
