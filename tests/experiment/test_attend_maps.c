@@ -279,7 +279,7 @@ static void test_own_stack(void **state) {
 static void test_sums(void **state) {
   (void)state;
   bench b;
-  fv_attend_maps sum = {0}, one = {0}, two = {0}, other = {0};
+  fv_attend_maps sum = {0}, one = {0}, two = {0}, other = {0}, twos = {0}, parts = {0};
   bench_open(&b, FV_TEST_DATA "/blip/tied");
   char *second = vectors_path(&b.v, "image1.png");
   OK(fv_attend_measure(b.v.model, &b.o, &one, ERR));
@@ -294,6 +294,14 @@ static void test_sums(void **state) {
       double mean = (one.heads[i].weights[k] + 2 * two.heads[i].weights[k]) / 3;
       assert_true(fabs(sum.heads[i].weights[k] - mean) < 1e-15);
     }
+  /* In parts: an average counts as many samples as are in it. */
+  OK(fv_attend_add(&twos, &two, ERR));
+  OK(fv_attend_add(&twos, &two, ERR));
+  OK(fv_attend_add(&parts, &one, ERR));
+  OK(fv_attend_add(&parts, &twos, ERR));
+  assert_int_equal(parts.samples, 3);
+  for (int k = 0; k < 25; k++) assert_true(fabs(parts.heads[3].weights[k] - sum.heads[3].weights[k]) < 1e-15);
+  fv_attend_release(&twos), fv_attend_release(&parts);
   assert_string_equal(sum.key_labels[3], "image[0,3]");
   assert_null(sum.row_labels[0]); /* texts of other lengths */
   OK(fv_attend_subtract(&sum, &sum, ERR));
