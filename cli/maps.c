@@ -51,7 +51,10 @@ fv_status maps_check_options(cli_session *s, const char *colors) {
   if (a->vmin >= a->vmax) return fv_fail(&s->err, FV_EUSAGE, "--vmin is not below --vmax");
   if (a->minmax && (!isnan(a->vmin) || !isnan(a->vmax)))
     return fv_fail(&s->err, FV_EUSAGE, "--minmax scales every map to 0..1; leave --vmin and --vmax out");
-  return a->plot ? fv_plot_check(a->plot, a->colors ? a->colors : colors, &s->err) : FV_OK;
+  uint8_t rgb[256][3];
+  bool diverging;
+  fv_status st = a->colors ? fv_colors_table(a->colors, rgb, &diverging, &s->err) : FV_OK;
+  return !st && a->plot ? fv_plot_check(a->plot, colors, &s->err) : st;
 }
 
 static bool in_terminal(const cli_args *a) {

@@ -36,7 +36,8 @@ typedef struct fv_maps {
   fv_mean_map *list; /* by group, order (first before second) and rows */
 } fv_maps;
 
-/* Errors: FV_ENOTFOUND, FV_EUSAGE (several sweeps or sites), FV_EFORMAT (numbers out of range). */
+/* Errors: FV_ENOTFOUND (a sweep, a group; groups or orders that no sample has), FV_EUSAGE (several sweeps or sites),
+ * FV_EFORMAT (numbers out of range). */
 fv_status fv_maps_read(const fv_store *store, const fv_maps_query *query, fv_maps *out, fv_error *err);
 void fv_maps_release(fv_maps *maps);
 

@@ -164,6 +164,19 @@ static fv_status read_labels(reader *r, fv_error *err) {
   return st;
 }
 
+/* What maps are told apart by must be there in at least one of them. */
+static fv_status check_apart(const reader *r, fv_error *err) {
+  bool group = false, order = false;
+  for (size_t i = 0; i < r->out->count; i++)
+    group |= r->out->list[i].group != NULL, order |= r->out->list[i].order >= 0;
+  if (r->query->by_group && !group)
+    return fv_fail(err, FV_ENOTFOUND, "%s: its samples are in no groups", fv_store_path(r->store));
+  if (r->query->by_order && !order)
+    return fv_fail(err, FV_ENOTFOUND, "%s: no sample says whether its question names the correct answer first",
+                   fv_store_path(r->store));
+  return FV_OK;
+}
+
 fv_status fv_maps_read(const fv_store *store, const fv_maps_query *query, fv_maps *out, fv_error *err) {
   reader r = {.store = store, .query = query, .out = out};
   fv_place_choice c;
@@ -180,6 +193,7 @@ fv_status fv_maps_read(const fv_store *store, const fv_maps_query *query, fv_map
   if (!st && out->count == 0)
     st = fv_fail(err, FV_ENOTFOUND, "%s: sweep %s has no finished sample%s%s", fv_store_path(store), out->sweep,
                  query->group ? " of the group " : "", query->group ? query->group : "");
+  if (!st) st = check_apart(&r, err);
   if (!st) st = read_values(&r, err);
   if (!st) st = read_labels(&r, err);
   free(r.samples);

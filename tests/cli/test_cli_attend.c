@@ -253,6 +253,7 @@ static void test_refused(void **state) {
       {2, ATTEND "--minmax --vmin 0", "--minmax"},
       {2, ATTEND "--plot a.gif", ".png"},
       {2, ATTEND "--colors mauve --plot a.png", "mauve"},
+      {2, ATTEND "--colors mauve", "mauve"},
       {2, ATTEND "--json --csv -", "standard output"},
       {1, ATTEND "--minus none.csv", "none.csv"},
       {2, ATTEND "--minus avg", "expected average, group:NAME"},

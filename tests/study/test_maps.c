@@ -162,6 +162,9 @@ static void test_errors(void **state) {
   fv_maps_query q = {.group = "z"}, other = {.sweep = "other"}, all = {0};
   assert_int_equal(fv_maps_read(store, &q, &m, NULL), FV_ENOTFOUND);
   assert_int_equal(fv_maps_read(store, &other, &m, NULL), FV_ENOTFOUND);
+  fv_maps_query apart[] = {{.by_group = true}, {.by_order = true}};
+  OK(fv_store_exec(store, "UPDATE samples SET \"group\" = NULL, correct_first = NULL", ERR));
+  for (int i = 0; i < 2; i++) assert_int_equal(fv_maps_read(store, &apart[i], &m, NULL), FV_ENOTFOUND);
   OK(fv_store_exec(store, "UPDATE cells SET row = 1 << 40 WHERE n = 3", ERR));
   assert_int_equal(fv_maps_read(store, &all, &m, NULL), FV_EFORMAT);
   OK(fv_store_exec(store, "UPDATE cells SET row = -2 WHERE n = 3", ERR));
