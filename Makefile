@@ -25,8 +25,12 @@ install: all  ## install below PREFIX (default /usr/local)
 sanitize: deps  ## run all tests under the address and undefined-behaviour sanitizers
 	@scripts/run-sanitized build-sanitize $(CMAKE_FLAGS)
 
+races:  ## look for data races with the thread sanitizer
+	@if [ "$(DEPS)" != no ]; then scripts/install-deps build test clang; fi
+	@scripts/run-races
+
 fuzz:  ## fuzz every target with libFuzzer for FUZZ_SECONDS (default 60) each
-	@if [ "$(DEPS)" != no ]; then scripts/install-deps build test fuzz; fi
+	@if [ "$(DEPS)" != no ]; then scripts/install-deps build test clang; fi
 	@scripts/run-fuzzers build-fuzz $(FUZZ_SECONDS)
 
 bench: all  ## run the benchmark programs
@@ -44,9 +48,9 @@ check-rooms:  ## fail when an include, a file name or a file size breaks the arc
 	@scripts/check-rooms
 
 clean:  ## delete everything that was built
-	rm -rf "$(BUILD)" build-sanitize build-fuzz build-release out
+	rm -rf "$(BUILD)" build-sanitize build-races build-fuzz build-release out
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
 
-.PHONY: all deps configure test demo install sanitize fuzz bench format check-format check-rooms clean help
+.PHONY: all deps configure test demo install sanitize races fuzz bench format check-format check-rooms clean help

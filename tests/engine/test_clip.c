@@ -106,8 +106,8 @@ static void an_edit_reaches_its_own_text(void **state) {
 /* Runs with other texts on the same picture compute the picture once; rows in another text's place are not shared. */
 static void runs_share_what_is_equal(void **state) {
   (void)state;
-  static const char *const texts[] = {"red boat", "a photo of the dog"}, *const turned[] = {texts[1], texts[0]},
-                           *const longer[] = {texts[0], texts[1], "cat"};
+  const char *const texts[] = {"red boat", "a photo of the dog"}, *const turned[] = {texts[1], texts[0]},
+                    *const longer[] = {texts[0], texts[1], "cat"};
   fv_vectors v;
   open_clip("zip", &v);
   fv_input *in[3] = {input_of(&v, true, texts, 2), input_of(&v, true, turned, 2), input_of(&v, true, longer, 3)};
