@@ -40,7 +40,8 @@ static void rows(int sample, bool heads, fv_sink sink) {
           r.kl = 1e-7f * r.prob, r.rank = t, r.clean_prob = 0.75f, r.corrupt_prob = 0.125f, r.p_diff = r.prob - 0.125f;
           r.answer_id = 11, r.answer = "red", r.logit = -3.0f;
           if (heads) {
-            r.incorrect_id = 12, r.logit_diff = 2.0f * r.prob, r.clean_logit_diff = 4.0f, r.corrupt_logit_diff = -2.0f;
+            r.incorrect_id = 12, r.logit_diff = 2.0f * r.prob, r.corrupt_logit_diff = -2.0f;
+            r.clean_logit_diff = sample == 2 ? -2.0f : 4.0f;
             r.effect = sample == 2 ? NAN : (r.logit_diff + 2.0f) / 6.0f;
           }
           OK(sink.row(sink.user, &r, &e));
@@ -232,6 +233,10 @@ static void test_rome_and_notice(void **state) {
   const void *scores = array(z, size, "scores", shape);
   assert_string_equal(shape, "(4, 2)");
   assert_true(float_at(scores, 2 * L + 1) == number(3, 1, 2, 1));
+  assert_memory_equal(array(z, size, "correct_prediction", shape), "\1", 1);
+  free(z);
+  z = bytes_of(in_folder("rome/knowledge_s___1__heads_text_encoder.cross.z_head_1.npz"), &size);
+  assert_memory_equal(array(z, size, "correct_prediction", shape), "\0", 1);
   free(z);
   OK(fv_export_notice(in_folder("a.db"), NULL, in_folder("notice"), &e));
   assert_int_equal(folder_count(in_folder("notice")), H); /* the trace has no incorrect answer */
@@ -243,6 +248,11 @@ static void test_rome_and_notice(void **state) {
   const float expected[4] = {p, p - 0.125f, 2.0f * p + 2.0f, (2.0f * p + 2.0f) / 6.0f};
   for (size_t k = 0; k < 4; k++) assert_true(float_at(scores, (size_t)(2 * L + 1) * 4 + k) == expected[k]);
   assert_true(isnan(float_at(array(z, size, "2/scores", shape), 3)));
+  for (int k = 2; k < 4; k++) { /* without a patch nothing has changed; where nothing could, the effect has no value */
+    const void *low = array(z, size, k == 2 ? "2/low_score" : "3/low_score", shape);
+    for (size_t i = 0; i < 3; i++) assert_true(float_at(low, i) == (i ? 0.0f : 0.125f));
+    assert_true(k == 2 ? isnan(float_at(low, 3)) : float_at(low, 3) == 0.0f);
+  }
   assert_int_equal(whole_at(array(z, size, "3/incorrect_token", shape), 0), 12);
   assert_int_equal(whole_at(array(z, size, "0/attn_head", shape), 0), 2);
   assert_int_equal(whole_at(array(z, size, "count", shape), 0), N);

@@ -109,6 +109,48 @@ static void expect_maps(const fv_store *store, fv_maps_query q, const expected *
   fv_maps_release(&m);
 }
 
+/* Rows that were not patched are there, and empty, also behind the last one that was. */
+static void test_some_rows(void **state) {
+  (void)state;
+  fv_store *store;
+  fv_maps m;
+  int64_t id;
+  unlink(DB);
+  OK(fv_store_open(DB, FV_STORE_CREATE, &store, ERR));
+  OK(fv_store_sweep_add(store, &(fv_store_sweep){0, "states", "patch", "{}"}, &id, ERR));
+  for (int k = 0; k < 2; k++) {
+    fv_table *t;
+    OK(fv_table_new(&t, ERR));
+    fv_sink sink = fv_table_sink(t);
+    for (int l = 0; l < LAYERS; l++) {
+      fv_row r;
+      fv_row_defaults(&r);
+      r.stack = "text_encoder", r.site = "resid_post", r.layer = l, r.row = 1, r.prob = (float)(k + 10 * l);
+      OK(sink.row(sink.user, &r, ERR));
+    }
+    fv_store_row list[4];
+    for (int r = 0; r < 4; r++) list[r] = (fv_store_row){"text_encoder", r, r, r ? "cat" : "[CLS]", ""};
+    fv_store_sample s;
+    fv_store_sample_defaults(&s);
+    s.id = k + 1, s.name = k ? "long" : "short", s.rows = list, s.nrows = k ? 4 : 3;
+    OK(fv_store_put(store, &s, &(fv_store_result){id, t}, 1, ERR));
+    fv_table_free(t);
+  }
+  OK(fv_maps_read(store, &(fv_maps_query){.metric = FV_HEADS_PROB}, &m, ERR));
+  assert_int_equal(m.count, 2);
+  for (int k = 0; k < 2; k++) {
+    assert_true(m.list[k].rows == 3 + k && m.list[k].layers == LAYERS && m.list[k].samples == 1);
+    for (int t = 0; t < 3 + k; t++)
+      for (int l = 0; l < LAYERS; l++) {
+        double v = m.list[k].values[t * LAYERS + l];
+        assert_true(t == 1 ? v == k + 10 * l : isnan(v));
+      }
+    assert_string_equal(m.list[k].labels[2 + k], "cat");
+  }
+  fv_maps_release(&m);
+  fv_store_close(store);
+}
+
 static void test_means(void **state) {
   (void)state;
   fv_store *store = make();
@@ -219,7 +261,7 @@ static void test_places(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_means), cmocka_unit_test(test_errors),
-                                     cmocka_unit_test(test_places)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_some_rows), cmocka_unit_test(test_means),
+                                     cmocka_unit_test(test_errors), cmocka_unit_test(test_places)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

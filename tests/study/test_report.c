@@ -477,7 +477,7 @@ static void test_draws_and_words(void **state) {
   OK(fv_report_write(in_folder("draws.db"), in_folder("draws.html"), NULL, &e));
   char *html = file_text(in_folder("draws.html"), &size);
   json_t *data = page_data(html), *map = map_of(data, 0, 1), *own;
-  assert_true((float)mean_at(map, "prob", 0) == 0.5f);
+  assert_true((float)mean_at(map, "prob", 0) == 0.5f && (float)mean_at(map, "restored", 0) == 0.5f);
   assert_int_equal(json_integer_value(json_array_get(json_object_get(json_object_get(map, "n"), "prob"), 0)), 6);
   assert_int_equal(json_integer_value(json_array_get(json_object_get(json_object_get(map, "of"), "prob"), 0)), 3);
   /* of 0.1875, 0.4375, 0.875: sqrt(((5/16)^2 + (1/16)^2 + (6/16)^2) / 2) = 0.3480 */
@@ -516,7 +516,8 @@ static void test_single(void **state) {
         fv_row_defaults(&row);
         row.draw = draw, row.corrupt = corrupt ? "image:b.png" : "image:a.png", row.stack = "text_encoder";
         row.site = "resid_post", row.layer = 0, row.window = 1, row.row = r, row.piece = pieces[r], row.op = "replace";
-        row.prob = 0.125f * (float)(r + 1) + 0.25f * (float)draw, row.clean_prob = 1.0f, row.corrupt_prob = 0.0f;
+        row.prob = 0.125f * (float)(r + 1) + 0.25f * (float)draw, row.clean_prob = 1.0f;
+        row.corrupt_prob = corrupt ? 0.5f : 0.25f * (float)draw;
         OK(sink.row(sink.user, &row, &e));
       }
   fv_page_shot shot = {PICTURE, NULL};
@@ -533,6 +534,11 @@ static void test_single(void **state) {
   assert_string_equal(json_string_value(json_object_get(map, "corrupt")), "image:a.png");
   for (size_t r = 0; r < 3; r++) assert_true((float)mean_at(map, "prob", r) == 0.125f * (float)(r + 1) + 0.125f);
   assert_int_equal(json_array_size(json_object_get(data, "maps")), 4); /* by row, and pooled */
+  assert_true(json_number_value(json_object_get(map, "corrupt_prob")) == 0.125);
+  /* The sample's own numbers are those of the first corruption. */
+  const json_t *own = json_array_get(json_object_get(data, "samples"), 0);
+  assert_true(json_number_value(json_object_get(own, "clean_prob")) == 1.0);
+  assert_true(json_number_value(json_object_get(own, "corrupt_prob")) == 0.125);
   json_decref(data);
   free(html);
   fv_table_free(t);
