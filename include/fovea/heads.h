@@ -63,7 +63,9 @@ typedef struct fv_heads_confirm_options {
   bool same_layers;   /* these have as many heads in each layer as the circuit */
   const char *group;  /* only samples of this group; NULL: all */
   const char *images; /* the folder that relative pictures are in; NULL: the database's */
-  int64_t seed;       /* of the random sets, 0 to 2^32 - 1 */
+  int64_t seed;       /* of the random sets, 0 to 2^32 - 1: each swaps the i-th of the other heads, which begin in their
+                         order, with the one int(u (others - i)) behind it, i = 0 .. n - 1, takes the first n, and is
+                         dropped when it was there; u is RandomState(seed).random_sample() */
   size_t memory;      /* bytes for activations, 0: no limit */
   const char *name;   /* of the rows written to the table `checks` */
   const char *sweep;  /* which the circuit comes from */

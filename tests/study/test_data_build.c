@@ -309,6 +309,8 @@ static void test_select_states(void **state) {
   size_t first = 0, seen[4] = {0};
   for (size_t i = 0; i < s.count; i++) {
     first += s.list[i].correct_first == 1;
+    assert_int_equal(s.list[i].correct_first,
+                     strstr(s.list[i].question, s.list[i].correct) < strstr(s.list[i].question, s.list[i].incorrect));
     for (size_t k = 0; k < 4; k++) seen[k] += strcmp(s.list[i].correct, adjectives[k]) == 0;
     for (size_t k = 0; k < i; k++) assert_string_not_equal(s.list[i].sample, s.list[k].sample);
   }
