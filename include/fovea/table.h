@@ -9,8 +9,8 @@
  *
  * Ownership: rows and their strings are borrowed for the length of the call. Files appear complete or not at all: a
  * commit publishes the file, an abort leaves what was there before. Threads: one owner at a time for each object.
- * Cost: constant memory for files ("-", standard output, is held until commit); the table in memory keeps each
- * different string once.
+ * Cost: constant memory for files ("-", standard output, is held until commit while it is less than 16 MiB); the table
+ * in memory keeps each different string once.
  */
 #ifndef FOVEA_TABLE_H
 #define FOVEA_TABLE_H

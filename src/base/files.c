@@ -112,16 +112,36 @@ char *fv_path_join(const char *dir, const char *name) {
 struct fv_outfile {
   char *path, *temporary; /* temporary is NULL for standard output */
   FILE *stream;
-  char *memory; /* standard output only */
-  size_t memory_size;
+  char *held; /* standard output only: what has not been passed on */
+  size_t held_size, held_room;
+  bool passing;
 };
 
 static void outfile_free(fv_outfile *f) {
   if (!f) return;
   free(f->path);
   free(f->temporary);
-  free(f->memory);
+  free(f->held);
   free(f);
+}
+
+static bool pass_on(fv_outfile *f) {
+  size_t n = f->held_size;
+  f->held_size = 0;
+  return n == 0 || fwrite(f->held, 1, n, stdout) == n;
+}
+
+/* What leaves the stream's own buffer: held while it is little, else passed on. 0: failed. */
+static ssize_t to_stdout(void *user, const char *data, size_t n) {
+  fv_outfile *f = user;
+  if (!f->passing && n <= FV_OUTFILE_HELD - f->held_size) {
+    if (!fv_grow(&f->held, &f->held_room, f->held_size + n, 1)) return 0;
+    memcpy(f->held + f->held_size, data, n);
+    f->held_size += n;
+    return (ssize_t)n;
+  }
+  f->passing = true;
+  return pass_on(f) ? (ssize_t)fwrite(data, 1, n, stdout) : 0;
 }
 
 fv_status fv_outfile_open(const char *path, fv_outfile **out, fv_error *err) {
@@ -131,7 +151,7 @@ fv_status fv_outfile_open(const char *path, fv_outfile **out, fv_error *err) {
     return fv_fail(err, FV_ENOMEM, "%s: no memory", path);
   }
   if (strcmp(path, "-") == 0) {
-    f->stream = open_memstream(&f->memory, &f->memory_size);
+    f->stream = fopencookie(f, "w", (cookie_io_functions_t){.write = to_stdout});
   } else {
     struct stat st;
     if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) {
@@ -167,8 +187,7 @@ fv_status fv_outfile_commit(fv_outfile *f, fv_error *err) {
   if (f->temporary) bad |= fsync(fileno(f->stream)) != 0;
   bad |= fclose(f->stream) != 0;
   f->stream = NULL;
-  if (!bad && !f->temporary)
-    bad = fwrite(f->memory, 1, f->memory_size, stdout) != f->memory_size || fflush(stdout) != 0;
+  if (!bad && !f->temporary) bad = !pass_on(f) || fflush(stdout) != 0;
   if (!bad && f->temporary) bad = rename(f->temporary, f->path) != 0;
   fv_status st = FV_OK;
   if (bad) {

@@ -2,7 +2,8 @@
  *
  * fv_map is a read-only memory map of a regular file (FIFOs, devices and folders are refused at once). fv_outfile
  * writes to a temporary name in the target's folder; fv_outfile_commit flushes, syncs and renames it over the target,
- * fv_outfile_abort removes it and leaves the old file as it was. Threads: one owner at a time.
+ * fv_outfile_abort removes it and leaves the old file as it was. Standard output gets nothing before commit either,
+ * unless it is more than FV_OUTFILE_HELD bytes: then these are passed on as they come. Threads: one owner at a time.
  */
 #ifndef FOVEA_BASE_FILES_H
 #define FOVEA_BASE_FILES_H
@@ -33,7 +34,8 @@ bool fv_file_exists(const char *path);
 char *fv_path_join(const char *dir, const char *name);
 
 typedef struct fv_outfile fv_outfile;
-/* "-" is standard output: then the text is held in memory until commit. */
+#define FV_OUTFILE_HELD ((size_t)16 << 20)
+/* "-" is standard output. */
 fv_status fv_outfile_open(const char *path, fv_outfile **out, fv_error *err);
 /* The stream to write to. Errors of the stream are found by commit. */
 FILE *fv_outfile_stream(fv_outfile *file);

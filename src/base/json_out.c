@@ -11,10 +11,20 @@ static bool markup(uint32_t code) {
   return code == '<' || code == '>' || code == '&' || code == 0x2028 || code == 0x2029;
 }
 
+/* How many bytes from here on mean themselves: printable ASCII without quotes, backslashes and markup. */
+static size_t plain(const char *s) {
+  size_t n = 0;
+  while (s[n] >= 0x20 && s[n] < 0x7F && s[n] != '"' && s[n] != '\\' && s[n] != '<' && s[n] != '>' && s[n] != '&') n++;
+  return n;
+}
+
 static void write_text(fv_json_out *j, const char *s) {
   FILE *f = j->stream;
   putc('"', f);
   for (size_t at = 0, n = strlen(s); at < n;) {
+    size_t same = plain(s + at);
+    fwrite(s + at, 1, same, f);
+    if ((at += same) == n) break;
     uint32_t code;
     char bytes[4];
     at += fv_utf8_scan(s + at, n - at, &code);

@@ -49,28 +49,49 @@ static void interval(double *means, int64_t n, double level, double *low, double
   *high = fv_quantile(means, kept, 1.0 - (1.0 - level) / 2.0);
 }
 
-/* Columns are taken in blocks, so that memory stays small; every block draws the same resamples again. */
-enum { BLOCK = 128 };
+/* Columns are taken in blocks, so that memory stays small; every block draws the same resamples again. The 144 heads of
+ * a stack of twelve layers are one block. */
+enum { BLOCK = 256 };
 
 typedef struct bootstrap {
   const double *values;
   int64_t samples, columns, resamples;
-  double *means; /* [BLOCK, resamples] */
+  double *means; /* [columns up to BLOCK, resamples] */
 } bootstrap;
 
-static void resample_block(const bootstrap *b, int64_t from, int64_t width, fv_rng rng) {
+/* Adds a sample to sums of `width` columns; NaN is no value. */
+static void add_present(double *restrict sum, int64_t *restrict count, const double *restrict row, int64_t width) {
+  for (int64_t j = 0; j < width; j++) {
+    bool there = !isnan(row[j]);
+    sum[j] += there ? row[j] : 0.0;
+    count[j] += there;
+  }
+}
+
+/* The same where every sample has every value, which is usual and takes a third of the time. */
+static void add_all(double *restrict sum, const double *restrict row, int64_t width) {
+  for (int64_t j = 0; j < width; j++) sum[j] += row[j];
+}
+
+static bool any_missing(const bootstrap *b) {
+  for (int64_t i = 0; i < b->samples * b->columns; i++)
+    if (isnan(b->values[i])) return true;
+  return false;
+}
+
+static void resample_block(const bootstrap *b, int64_t from, int64_t width, bool missing, fv_rng rng) {
   double sum[BLOCK];
   int64_t count[BLOCK];
   uint32_t n = (uint32_t)b->samples, mask = mask_of(n);
   for (int64_t r = 0; r < b->resamples; r++) {
-    memset(sum, 0, sizeof sum), memset(count, 0, sizeof count);
+    memset(sum, 0, sizeof sum);
+    for (int64_t j = 0; j < width; j++) count[j] = missing ? 0 : b->samples;
     for (int64_t s = 0; s < b->samples; s++) {
       const double *row = b->values + below(&rng, n, mask) * b->columns + from;
-      for (int64_t j = 0; j < width; j++) {
-        bool there = !isnan(row[j]);
-        sum[j] += there ? row[j] : 0.0;
-        count[j] += there;
-      }
+      if (missing)
+        add_present(sum, count, row, width);
+      else
+        add_all(sum, row, width);
     }
     for (int64_t j = 0; j < width; j++) b->means[j * b->resamples + r] = count[j] ? sum[j] / (double)count[j] : NAN;
   }
@@ -88,11 +109,13 @@ fv_status fv_bootstrap_means(const double *values, int64_t samples, int64_t colu
   if (st) return st;
   size_t cells;
   bootstrap b = {values, samples, columns, resamples, NULL};
-  if (fv_mul_size(BLOCK, (size_t)resamples, &cells)) b.means = fv_alloc(cells, sizeof *b.means);
+  if (fv_mul_size(columns < BLOCK ? (size_t)columns : BLOCK, (size_t)resamples, &cells))
+    b.means = fv_alloc(cells, sizeof *b.means);
   if (!b.means) return fv_fail(err, FV_ENOMEM, "no memory for %lld resamples", (long long)resamples);
+  bool missing = any_missing(&b);
   for (int64_t from = 0; from < columns; from += BLOCK) {
     int64_t width = columns - from < BLOCK ? columns - from : BLOCK;
-    resample_block(&b, from, width, rng);
+    resample_block(&b, from, width, missing, rng);
     for (int64_t j = 0; j < width; j++)
       interval(b.means + j * resamples, resamples, level, &low[from + j], &high[from + j]);
   }

@@ -37,11 +37,12 @@ static void json_cell(fv_json_out *j, const fv_row *row, const fv_column *column
     case FV_COLUMN_TEXT: fv_json_out_text(j, column->name, fv_cell_text(row, column)); return;
     case FV_COLUMN_INT: fv_json_out_int(j, column->name, fv_cell_int(row, column)); return;
     case FV_COLUMN_NUMBER:
-      fv_number_format(number, fv_cell_number(row, column));
-      if (isinf(fv_cell_number(row, column)))
-        fv_json_out_text(j, column->name, number);
-      else
+      if (!isinf(fv_cell_number(row, column))) {
         fv_json_out_num(j, column->name, fv_cell_number(row, column));
+        return;
+      }
+      fv_number_format(number, fv_cell_number(row, column));
+      fv_json_out_text(j, column->name, number);
       return;
   }
 }

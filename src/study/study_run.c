@@ -11,9 +11,11 @@
 
 /* Samples that took longer than this are on the disk before the next one begins: a commit takes milliseconds. */
 #define WORTH_WAITING 0.5
-/* Samples share a wave as long as it is no more work than this, a few tenths of a second: a kill loses a wave. More of
- * them in one wave than FV_AHEAD gain little. */
+/* Samples share a wave as long as it is no more work than this, a few tenths of a second: a kill loses a wave. Runs of
+ * a very small model cost more time and memory than their operations and activations, so they are counted, too. More
+ * samples in one wave than FV_AHEAD gain little. */
 #define WAVE_FLOPS 12e9
+#define WAVE_RUNS 4096.0
 
 static double now(void) {
   struct timespec t;
@@ -93,7 +95,7 @@ typedef struct runner {
   fv_writer *writer;
   size_t *list, count, at, n; /* samples to compute; those of the wave that is computed: n from `at` on */
   fv_study_sample *samples[FV_AHEAD];
-  double each; /* operations of one sample of the last wave; 0: not known */
+  double flops, runs; /* of one sample of the last wave; 0: not known */
 } runner;
 
 static bool on_progress(void *user, double done) {
@@ -112,8 +114,11 @@ static void keep_reason(runner *r, const fv_record *record) {
 static size_t choose_count(const runner *r) {
   size_t n = FV_AHEAD, left = r->count - r->at;
   if (r->o->wave_samples > 0 && r->o->wave_samples < FV_AHEAD) n = (size_t)r->o->wave_samples;
-  if (r->o->wave_samples == 0 && r->each * FV_AHEAD > WAVE_FLOPS) n = (size_t)(WAVE_FLOPS / r->each);
-  if (n == 0 || (r->o->wave_samples == 0 && r->each == 0.0)) n = 1;
+  if (r->o->wave_samples == 0) {
+    if (r->flops * FV_AHEAD > WAVE_FLOPS) n = (size_t)(WAVE_FLOPS / r->flops);
+    if (r->runs * (double)n > WAVE_RUNS) n = (size_t)(WAVE_RUNS / r->runs);
+    if (n == 0 || r->runs == 0.0) n = 1;
+  }
   return n < left ? n : left;
 }
 
@@ -143,7 +148,7 @@ static fv_status compute_samples(runner *r, fv_bundle *bundle, fv_error *err) {
   fv_cost cost;
   fv_status st = fv_bundle_compute(bundle, &inner, err);
   if (!st) st = fv_bundle_cost(bundle, &cost, err);
-  if (!st) r->each = cost.flops / (double)r->n;
+  if (!st) r->flops = cost.flops / (double)r->n, r->runs = (double)cost.runs / (double)r->n;
   for (size_t k = 0; k < r->n && !st; k++) {
     int64_t runs, cells;
     fv_study_sample_size(r->samples[k], &runs, &cells);

@@ -95,6 +95,29 @@ static void test_bootstrap(void **state) {
   assert_int_equal(fv_bootstrap_means(&x, 1, 1, 10, 0.95, -1, &low, &high, NULL), FV_EUSAGE);
 }
 
+/* Neither the columns beside it nor values that they miss change a column's interval. */
+static void test_bootstrap_beside(void **state) {
+  (void)state;
+  enum { SAMPLES = 37, COLUMNS = 300 };
+  static double x[SAMPLES * COLUMNS], one[SAMPLES], low[COLUMNS], high[COLUMNS];
+  for (int s = 0; s < SAMPLES; s++) {
+    one[s] = fabs(sin(1.0 + s)) / 3.0;
+    for (int j = 0; j < COLUMNS; j++) x[s * COLUMNS + j] = one[s];
+  }
+  double a, b;
+  OK(fv_bootstrap_means(one, SAMPLES, 1, 200, 0.9, 3, &a, &b, ERR));
+  assert_true(a < b);
+  for (int missing = 0; missing < 2; missing++) {
+    if (missing) x[5 * COLUMNS + 2] = NAN;
+    OK(fv_bootstrap_means(x, SAMPLES, COLUMNS, 200, 0.9, 3, low, high, ERR));
+    for (int j = 0; j < COLUMNS; j++) {
+      bool own = missing && j == 2;
+      if ((low[j] != a || high[j] != b) != own)
+        fail_msg("column %d: %.17g to %.17g, not %.17g to %.17g", j, low[j], high[j], a, b);
+    }
+  }
+}
+
 static void test_sign_flips(void **state) {
   (void)state;
   const json_t *one;
@@ -193,9 +216,9 @@ static void test_overlap(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_quantile), cmocka_unit_test(test_bootstrap), cmocka_unit_test(test_sign_flips),
-      cmocka_unit_test(test_sign),     cmocka_unit_test(test_fdr),       cmocka_unit_test(test_wilson),
-      cmocka_unit_test(test_overlap),
+      cmocka_unit_test(test_quantile),   cmocka_unit_test(test_bootstrap), cmocka_unit_test(test_bootstrap_beside),
+      cmocka_unit_test(test_sign_flips), cmocka_unit_test(test_sign),      cmocka_unit_test(test_fdr),
+      cmocka_unit_test(test_wilson),     cmocka_unit_test(test_overlap),
   };
   return cmocka_run_group_tests(tests, setup, teardown);
 }
