@@ -54,8 +54,8 @@ static fv_status measure(reader *r, fv_error *err) {
   fv_status st =
       fv_store_prepare(r->store,
                        "SELECT max(p.layer), max(c.head), max(c.row), min(min(p.layer, c.head, ifnull(c.row, 0)))"
-                       " FROM cells c JOIN places p ON p.id = c.place_id"
-                       " WHERE p.sweep_id = ? AND p.stack = ? AND p.site = ? AND c.head IS NOT NULL",
+                       " FROM bases b CROSS JOIN cells c ON c.base_id = b.id CROSS JOIN places p ON p.id = c.place_id"
+                       " WHERE b.sweep_id = ? AND p.stack = ? AND p.site = ? AND c.head IS NOT NULL",
                        &s, err);
   if (st) return st;
   sqlite3_bind_int64(s, 1, r->sweep_id);

@@ -137,34 +137,68 @@ fv_status fv_store_rows(const fv_store *s, const char *sweep, fv_sink sink, fv_e
 
 /* ---- the digest ---- */
 
-/* Every value as a letter of its type, its length, and its bytes, so that no two contents look alike. */
-static bool feed(EVP_MD_CTX *md, sqlite3_stmt *q, int column) {
-  char head[32];
-  int type = sqlite3_column_type(q, column);
-  if (type == SQLITE_INTEGER) {
-    int n = snprintf(head, sizeof head, "i%lld;", (long long)sqlite3_column_int64(q, column));
-    return EVP_DigestUpdate(md, head, (size_t)n);
-  }
-  if (type == SQLITE_FLOAT) {
-    uint64_t bits;
-    double v = sqlite3_column_double(q, column);
-    memcpy(&bits, &v, sizeof bits);
-    int n = snprintf(head, sizeof head, "f%016" PRIx64 ";", bits);
-    return EVP_DigestUpdate(md, head, (size_t)n);
-  }
-  if (type == SQLITE_NULL) return EVP_DigestUpdate(md, "n;", 2);
-  const unsigned char *text = sqlite3_column_text(q, column);
-  int bytes = sqlite3_column_bytes(q, column);
-  int n = snprintf(head, sizeof head, "t%d:", bytes);
-  return EVP_DigestUpdate(md, head, (size_t)n) && EVP_DigestUpdate(md, text, (size_t)bytes);
+/* Millions of values are digested, so they are gathered here first. */
+typedef struct digest {
+  EVP_MD_CTX *md;
+  size_t used;
+  unsigned char bytes[4096];
+} digest;
+
+static bool digest_flush(digest *d) {
+  size_t n = d->used;
+  d->used = 0;
+  return EVP_DigestUpdate(d->md, d->bytes, n) == 1;
 }
 
-static fv_status digest_query(const fv_store *s, EVP_MD_CTX *md, const char *sql, fv_error *err) {
+static bool put_bytes(digest *d, const void *data, size_t n) {
+  if (n > sizeof d->bytes - d->used && !digest_flush(d)) return false;
+  if (n > sizeof d->bytes) return EVP_DigestUpdate(d->md, data, n) == 1;
+  if (n) memcpy(d->bytes + d->used, data, n);
+  d->used += n;
+  return true;
+}
+
+/* A letter, a number in decimal, and a mark. */
+static bool put_whole(digest *d, char letter, int64_t value, char mark) {
+  char text[24], *at = text + sizeof text;
+  uint64_t left = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
+  *--at = mark;
+  do *--at = (char)('0' + left % 10), left /= 10;
+  while (left);
+  if (value < 0) *--at = '-';
+  *--at = letter;
+  return put_bytes(d, at, (size_t)(text + sizeof text - at));
+}
+
+static bool put_bits(digest *d, double value) {
+  static const char digits[] = "0123456789abcdef";
+  char text[18] = {'f'};
+  uint64_t bits;
+  memcpy(&bits, &value, sizeof bits);
+  for (int i = 16; i > 0; i--, bits >>= 4) text[i] = digits[bits & 15];
+  text[17] = ';';
+  return put_bytes(d, text, sizeof text);
+}
+
+/* Every value as a letter of its type, its length, and its bytes, so that no two contents look alike. */
+static bool put_value(digest *d, sqlite3_stmt *q, int column) {
+  switch (sqlite3_column_type(q, column)) {
+    case SQLITE_INTEGER: return put_whole(d, 'i', sqlite3_column_int64(q, column), ';');
+    case SQLITE_FLOAT: return put_bits(d, sqlite3_column_double(q, column));
+    case SQLITE_NULL: return put_bytes(d, "n;", 2);
+    default: break;
+  }
+  const unsigned char *text = sqlite3_column_text(q, column);
+  int n = sqlite3_column_bytes(q, column);
+  return put_whole(d, 't', n, ':') && put_bytes(d, text, (size_t)n);
+}
+
+static fv_status digest_query(const fv_store *s, digest *d, const char *sql, fv_error *err) {
   sqlite3_stmt *q = NULL;
-  bool more = false, good = EVP_DigestUpdate(md, sql, strlen(sql));
+  bool more = false, good = put_bytes(d, sql, strlen(sql));
   fv_status st = fv_store_prepare(s, sql, &q, err);
   while (!st && good && !(st = fv_store_next(s, q, &more, err)) && more)
-    for (int i = 0; i < sqlite3_column_count(q) && good; i++) good = feed(md, q, i) == 1;
+    for (int i = 0; i < sqlite3_column_count(q) && good; i++) good = put_value(d, q, i);
   sqlite3_finalize(q);
   return st || good ? st : fv_fail(err, FV_ENOMEM, "the digest cannot be computed");
 }
@@ -186,14 +220,15 @@ fv_status fv_store_digest(const fv_store *s, char hex[65], fv_error *err) {
   static const char digits[] = "0123456789abcdef";
   unsigned char bytes[EVP_MAX_MD_SIZE];
   unsigned n = 0;
-  EVP_MD_CTX *md = EVP_MD_CTX_new();
-  if (!md || !EVP_DigestInit_ex(md, EVP_sha256(), NULL))
-    return EVP_MD_CTX_free(md), fv_fail(err, FV_ENOMEM, "no memory for the digest");
+  digest d = {.md = EVP_MD_CTX_new()};
+  if (!d.md || !EVP_DigestInit_ex(d.md, EVP_sha256(), NULL))
+    return EVP_MD_CTX_free(d.md), fv_fail(err, FV_ENOMEM, "no memory for the digest");
   fv_status st = FV_OK;
-  for (size_t i = 0; i < sizeof queries / sizeof *queries && !st; i++) st = digest_query(s, md, queries[i], err);
-  if (!st && !EVP_DigestFinal_ex(md, bytes, &n)) st = fv_fail(err, FV_ENOMEM, "the digest cannot be computed");
+  for (size_t i = 0; i < sizeof queries / sizeof *queries && !st; i++) st = digest_query(s, &d, queries[i], err);
+  if (!st && !(digest_flush(&d) && EVP_DigestFinal_ex(d.md, bytes, &n)))
+    st = fv_fail(err, FV_ENOMEM, "the digest cannot be computed");
   for (unsigned i = 0; i < n; i++) hex[2 * i] = digits[bytes[i] >> 4], hex[2 * i + 1] = digits[bytes[i] & 15];
   hex[2 * n] = '\0';
-  EVP_MD_CTX_free(md);
+  EVP_MD_CTX_free(d.md);
   return st;
 }
