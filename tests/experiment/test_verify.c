@@ -1,0 +1,152 @@
+/* What a comparison with reference vectors notices: a value that is far off, one that is no number, other ids; and how
+ * far off it says that it is. */
+#include <jansson.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/bytes.h"
+#include "fovea/verify.h"
+#include "support/scratch.h"
+#include "support/vectors.h"
+
+#define MODEL FV_TEST_DATA "/blip/tied"
+#define SITE "text_encoder.1.mlp.out"
+#define PATTERN "text_encoder.0.cross.pattern"
+
+static fv_model *model;
+
+/* The first case's tensors, to be changed: its file, and where a tensor's numbers begin. */
+static char *file;
+static size_t file_size;
+static json_t *header, *one_case;
+
+static float *values(const char *name, size_t *n) {
+  uint64_t length;
+  memcpy(&length, file, 8);
+  const json_t *at = json_object_get(json_object_get(header, name), "data_offsets");
+  size_t from = (size_t)json_integer_value(json_array_get(at, 0)),
+         to = (size_t)json_integer_value(json_array_get(at, 1));
+  *n = (to - from) / 4;
+  float *v = malloc(to - from);
+  memcpy(v, file + 8 + length + from, to - from);
+  return v;
+}
+
+static void set(const char *name, size_t i, float v) {
+  uint64_t length;
+  memcpy(&length, file, 8);
+  const json_t *at = json_object_get(json_object_get(header, name), "data_offsets");
+  memcpy(file + 8 + length + json_integer_value(json_array_get(at, 0)) + 4 * i, &v, 4);
+}
+
+typedef struct seen {
+  const char *what;
+  fv_verdict found;
+  int64_t others; /* that are not good */
+} seen;
+
+static fv_status on_verdict(void *user, const fv_verdict *v, fv_error *err) {
+  seen *s = user;
+  (void)err;
+  if (strcmp(v->what, s->what) == 0)
+    s->found = *v;
+  else
+    s->others += !v->good;
+  return FV_OK;
+}
+
+static seen verify(const char *what) {
+  seen s = {.what = what};
+  int64_t failed;
+  char *text;
+  json_t *root = json_pack("{s:[O]}", "cases", one_case);
+  text = json_dumps(root, 0);
+  file_write(in_folder("cases.json"), text, strlen(text));
+  file_write(in_folder("t.safetensors"), file, file_size);
+  OK(fv_verify(model, in_folder("."), 1e-4, on_verdict, &s, &failed, ERR));
+  assert_true(s.found.what && s.others == 0 && failed == !s.found.good);
+  json_decref(root), free(text);
+  return s;
+}
+
+static void test_tensors(void **state) {
+  (void)state;
+  static const char *const names[] = {SITE, PATTERN};
+  for (int k = 0; k < 2; k++) {
+    size_t n;
+    float *v = values(names[k], &n);
+    double largest = 0.0;
+    for (size_t i = 0; i < n; i++) largest = fmax(largest, fabs((double)v[i]));
+    seen s = verify(names[k]);
+    assert_true(s.found.good && s.found.relative < 1e-5 && s.found.mean < 1e-5 * largest);
+    for (size_t at = 0; at < n; at += n - 1) { /* the first, the last */
+      const float off = (float)(v[at] < 0.0f ? v[at] + 0.25 * largest : v[at] - 0.25 * largest);
+      set(names[k], at, off);
+      s = verify(names[k]);
+      assert_true(!s.found.good && fabs(s.found.relative - 0.25) < 1e-3);
+      assert_true(fabs(s.found.mean - 0.25 * largest / (double)n) < 1e-4 * largest);
+      set(names[k], at, NAN);
+      s = verify(names[k]);
+      assert_true(!s.found.good && isinf(s.found.relative));
+      set(names[k], at, -INFINITY);
+      s = verify(names[k]);
+      assert_true(!s.found.good && isinf(s.found.relative));
+      set(names[k], at, v[at]);
+    }
+    free(v);
+  }
+}
+
+static void test_ids(void **state) {
+  (void)state;
+  json_t *ids = json_object_get(one_case, "ids");
+  assert_true(verify("ids").found.good);
+  json_int_t third = json_integer_value(json_array_get(ids, 2));
+  json_array_set_new(ids, 2, json_integer(third + 1));
+  assert_false(verify("ids").found.good);
+  json_array_set_new(ids, 2, json_integer(third));
+  json_array_append_new(ids, json_integer(3));
+  assert_false(verify("ids").found.good);
+  json_array_remove(ids, json_array_size(ids) - 1);
+}
+
+static int setup(void **state) {
+  size_t n;
+  int bad = folder_setup(state);
+  json_t *cases = json_load_file(MODEL "/vectors/cases.json", 0, NULL);
+  one_case = json_incref(json_array_get(json_object_get(cases, "cases"), 0));
+  json_decref(cases);
+  char *path = fv_format("%s/vectors/%s", MODEL, json_string_value(json_object_get(one_case, "tensors")));
+  file = file_text(path, &file_size);
+  free(path);
+  path = fv_format("%s/vectors/%s", MODEL, json_string_value(json_object_get(one_case, "image")));
+  char *picture = file_text(path, &n);
+  file_write(in_folder("image.png"), picture, n);
+  free(path), free(picture);
+  json_object_set_new(one_case, "image", json_string("image.png"));
+  json_object_set_new(one_case, "tensors", json_string("t.safetensors"));
+  uint64_t length;
+  memcpy(&length, file, 8);
+  header = json_loadb(file + 8, length, 0, NULL);
+  OK(fv_model_open(MODEL, NULL, &model, ERR));
+  return bad || !header;
+}
+
+static int teardown(void **state) {
+  fv_model_close(model);
+  json_decref(header), json_decref(one_case);
+  free(file);
+  return folder_teardown(state);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_tensors), cmocka_unit_test(test_ids)};
+  return cmocka_run_group_tests(tests, setup, teardown);
+}
