@@ -82,6 +82,31 @@ static void test_answer(void **state) {
   fv_model_close(model);
 }
 
+/* The same of the most probable answers, where more are equal than are asked for. */
+static void test_top(void **state) {
+  (void)state;
+  fv_model *model;
+  fv_input *in;
+  fv_wave *w;
+  fv_answer a;
+  int run;
+  fv_input_options o;
+  fv_input_defaults(&o);
+  o.image = MODEL "/vectors/image0.png", o.question = "what color is the shirt?";
+  OK(fv_model_open(MODEL, NULL, &model, ERR));
+  OK(fv_input_new(model, &o, &in, ERR));
+  OK(fv_wave_new(model, &(fv_wave_options){.generate = true}, &w, ERR));
+  OK(fv_wave_run(w, -1, in, &run, ERR));
+  OK(fv_wave_do(w, run, "zero head.logits", -1, ERR));
+  OK(fv_answers(w, &run, 1, 5, 1, NULL, &a, ERR));
+  assert_int_equal(a.ntop, 5);
+  for (int i = 0; i < 5; i++) assert_true(a.top[i].id == i && a.top[i].logit == 0.0f);
+  fv_answer_release(&a);
+  fv_wave_free(w);
+  fv_input_free(in);
+  fv_model_close(model);
+}
+
 static void test_effect(void **state) {
   (void)state;
   fv_sweep s = {.clean = {.logit_diff = 3.0f}};
@@ -102,6 +127,7 @@ static void test_effect(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_rank), cmocka_unit_test(test_kl),
-                                     cmocka_unit_test(test_answer), cmocka_unit_test(test_effect)};
+                                     cmocka_unit_test(test_answer), cmocka_unit_test(test_top),
+                                     cmocka_unit_test(test_effect)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
