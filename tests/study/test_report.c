@@ -450,11 +450,12 @@ static void test_draws_and_words(void **state) {
   enum { N = 3, DRAWS = 2 };
   static const float prob[N][DRAWS] = {{0.125f, 0.25f}, {0.5f, 0.375f}, {0.875f, 0.875f}};
   static const char *const words[N] = {"circle", "circle", "star"};
+  static const char asked[] = "{\"corrupt\":[],\"draws\":2,\"site\":[],\"target\":\"correct\",\"window\":1}";
   fv_store *s;
   int64_t sweep;
   size_t size;
   OK(fv_store_open(in_folder("draws.db"), FV_STORE_CREATE, &s, &e));
-  OK(fv_store_sweep_add(s, &(fv_store_sweep){.name = "t", .kind = "trace", .spec = "{}"}, &sweep, &e));
+  OK(fv_store_sweep_add(s, &(fv_store_sweep){.name = "t", .kind = "trace", .spec = asked}, &sweep, &e));
   for (int i = 0; i < N; i++) {
     fv_table *t;
     OK(fv_table_new(&t, &e));
@@ -495,6 +496,10 @@ static void test_draws_and_words(void **state) {
       strstr(dom, "(row 0 “circle” in 66.7 % of the runs): prob 0.5, mean of 6 runs of 3 samples, sd 0.348"));
   assert_non_null(
       strstr(dom, "Mean over 3 samples with 1 row, 2 draws each; probability of the answer 1.000 clean, 0 corrupted."));
+  /* What the sweep left to the command, and what changes the numbers. */
+  assert_non_null(strstr(dom, "<span>text_encoder.<wbr>*.<wbr>resid_post</span>"));
+  assert_non_null(strstr(dom, "<span>gray</span>"));
+  assert_non_null(strstr(dom, "<span>correct</span>"));
   /* 0.5 - 1.96 * 0.348 / sqrt(3) = 0.106 */
   assert_non_null(strstr(dom, "<b class=\"number\">0.500</b> [0.106, 0.894] over 3 samples"));
   free(dom), free(console);

@@ -120,16 +120,42 @@ function settings() {
   return keys.flatMap(k => data.manifest.filter(([key, value]) => key === k && value))
       .map(([key, value]) => [key, el("span", {class: "mono"}, value)]);
 }
-/* The corruption of a sweep that names none. */
+/* The sites, and the corruption, of a sweep that names none. */
+function sitesOf(i) {
+  const sites = mapsOf(i, -1).filter(m => m.site).map(m => m.stack + (m.layers[0] === null ? "." : ".*.") + m.site);
+  return [...new Set(sites)].join(", ");
+}
 function corrupted(i) {
   return [...new Set(data.maps.filter(m => m.sweep === i && m.corrupt).map(m => m.corrupt))].join(", ");
 }
+/* A text that may be broken within an address or a list, so that a table of many columns fits the page. */
+function breakable(text) {
+  return el("span", null, text.split(/(?<=[.,:=@])/).flatMap((part, i) => i ? [el("wbr"), part] : [part]));
+}
 function sweepTable() {
-  const keys = ["site", "restore", "heads", "rows", "layers", "window", "corrupt", "direction", "draws", "answers"];
-  const defaults =
-      {window: 1, draws: 10, direction: "denoise", answers: "own", heads: "all", rows: "all", layers: "all"};
-  const given = (s, k) => s && s[k] !== undefined && s[k] !== null;
-  const used = keys.filter(k => k === "corrupt" || specs.some(s => given(s, k) && s[k] !== defaults[k]));
+  const defaults = {
+    site: null,
+    heads: "all",
+    rows: "all",
+    layers: "all",
+    layer_start: 0,
+    window: 1,
+    corrupt: null,
+    pad_attended: false,
+    direction: "denoise",
+    draws: 10,
+    noise_redraw: false,
+    answers: "own",
+    target: "own"
+  };
+  const given = (s, k) => s && s[k] !== undefined && s[k] !== null && s[k].length !== 0;
+  const used = Object.keys(defaults).filter(
+      k => defaults[k] === null || specs.some(s => given(s, k) && s[k] !== defaults[k]));
+  /* What the sweep did not name: the kind's own sites and corruption, the default, or nothing where its kind has none. */
+  const own = (i, k) => k === "site"        ? sitesOf(i) :
+      k === "corrupt"                       ? corrupted(i) :
+      specs[i] && specs[i][k] !== undefined ? String(defaults[k]) :
+                                              "";
   const runs = i =>
       data.maps.filter(m => m.sweep === i && m.group === null && m.length !== null).reduce((n, m) => n + m.runs, 0);
   return table(
@@ -137,11 +163,7 @@ function sweepTable() {
       data.sweeps.map(
           (s, i) =>
               [s.name, s.kind,
-               ...used.map(
-                   k => k === "corrupt" && specs[i] && !given(specs[i], k) ? corrupted(i) :
-                       given(specs[i], k)                                  ? plain(specs[i][k]) :
-                       specs[i] && defaults[k]                             ? String(defaults[k]) :
-                                                                             ""),
+               ...used.map(k => breakable(given(specs[i], k) ? plain(specs[i][k]) : own(i, k))),
                runs(i).toLocaleString("en-US")]),
       {right: [used.length + 2]});
 }

@@ -393,7 +393,9 @@ function dots(rows, o) {
   const step = o.share ? 1 / steps : niceStep(span, steps);
   const lo = Math.floor(Math.min(0, ...known) / step) * step,
         hi = o.share ? 1 : Math.ceil(Math.max(...known) / step - 1e-9) * step || step;
-  const x = v => left + W * (v - lo) / (hi - lo), width = left + W + 132;
+  const bounded = r => r.low !== null && r.high !== null;
+  const texts = rows.map(r => three(r.value) + (bounded(r) ? "  [" + three(r.low) + ", " + three(r.high) + "]" : ""));
+  const x = v => left + W * (v - lo) / (hi - lo), width = left + W + 12 + 6 * Math.max(20, ...texts.map(t => t.length));
   const picture = svg("svg", {
     viewBox: `0 0 ${width} ${H + 38}`,
     width,
@@ -412,16 +414,15 @@ function dots(rows, o) {
         svg("line", {x1: x(mark), x2: x(mark), y1: 2, y2: H + 4, class: "mark"},
             svg("title", null, "threshold " + three(mark))));
   rows.forEach((r, i) => {
-    const y = (i + 0.5) * line + 2, bounds = r.low !== null && r.high !== null;
+    const y = (i + 0.5) * line + 2;
     picture.append(
         svg("text", {x: left - 14, y: y + 4, "font-size": 12, "text-anchor": "end"}, svg("title", null, r.label),
             cut(r.label, Math.floor((left - 14) / 6.2))));
-    if (bounds) picture.append(svg("line", {x1: x(r.low), x2: x(r.high), y1: y, y2: y, class: "whisker"}));
+    if (bounded(r)) picture.append(svg("line", {x1: x(r.low), x2: x(r.high), y1: y, y2: y, class: "whisker"}));
     if (r.value !== null)
       picture.append(svg("circle", {cx: x(r.value), cy: y, r: 4, class: r.hollow ? "dot hollow" : "dot"}));
     picture.append(
-        svg("text", {x: left + W + 12, y: y + 4, "font-size": 11},
-            three(r.value) + (bounds ? "  [" + three(r.low) + ", " + three(r.high) + "]" : "")));
+        svg("text", {x: left + W + 12, y: y + 4, "font-size": 11}, texts[i]));
   });
   return picture;
 }
