@@ -119,8 +119,9 @@ static fv_status subtract(attend_run *r, const fv_attend_options *o) {
     snprintf(r->minus_text, sizeof r->minus_text, "minus the mean over all heads");
     return fv_attend_minus_average(&r->maps, &r->s->err);
   }
-  snprintf(r->minus_text, sizeof r->minus_text, "minus %s%.60s", group ? "group " : "", group ? group : table);
   fv_status st = add_table(r->s, o, group ? a->samples : table, group, false, &other, &r->excluded);
+  snprintf(r->minus_text, sizeof r->minus_text, "minus %s%.60s (%lld sample%s)", group ? "group " : "",
+           group ? group : table, (long long)other.samples, other.samples == 1 ? "" : "s");
   if (!st) st = fv_attend_subtract(&r->maps, &other, &r->s->err);
   fv_attend_release(&other);
   return st;
@@ -144,7 +145,7 @@ static void set_title(attend_run *r) {
   else if (m->picture && m->rows == 1 && first && !a->samples)
     snprintf(rows, sizeof rows, "from row %lld (%.30s)", (long long)m->row_index[0], first);
   else if (m->picture && m->rows == 1 && first)
-    snprintf(rows, sizeof rows, "from %.40s", first);
+    snprintf(rows, sizeof rows, "from \"%.40s\"", first);
   else if (m->picture && m->rows == 1)
     snprintf(rows, sizeof rows, "from one row each");
   else if (m->picture && a->samples)

@@ -44,6 +44,16 @@ const char *site_colors(const char *stack, const char *site) {
   return strcmp(stack, "text_decoder") == 0 ? "Reds" : "Purples";
 }
 
+int corrupt_width(const cli_session *s, const char *corrupt) {
+  size_t n = strcspn(corrupt, "@");
+  int alike = 0;
+  for (size_t i = 0; i < s->args->corrupt.count; i++) {
+    const char *other = s->args->corrupt.items[i];
+    alike += strcspn(other, "@") == n && strncmp(other, corrupt, n) == 0;
+  }
+  return (int)(alike > 1 ? strlen(corrupt) : n);
+}
+
 fv_status maps_check_options(cli_session *s, const char *colors) {
   const cli_args *a = s->args;
   if (a->json && a->csv && strcmp(a->csv, "-") == 0)

@@ -22,6 +22,8 @@ void panel_minmax(cli_panel *p);
 void panel_release(cli_panel *p);
 /* The colours that a site has when nothing else is said. */
 const char *site_colors(const char *stack, const char *site);
+/* How much of a corruption its panel's title takes: without the address, unless only that tells two of them apart. */
+int corrupt_width(const cli_session *s, const char *corrupt);
 /* Refuses options that exclude each other, and names and colours that --plot cannot draw; colors: the command's own. */
 fv_status maps_check_options(cli_session *s, const char *colors);
 /* Whether anything is to be drawn: to a file (staged under that name), or in the terminal. */

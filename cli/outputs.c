@@ -177,6 +177,8 @@ fv_status output_stage_folder(cli_session *s, const char *option, const char *pa
   cli_output *o;
   *staged = NULL;
   if (!path) return FV_OK;
+  if (strcmp(path, "-") == 0)
+    return fv_fail(&s->err, FV_EUSAGE, "--%s -: a folder cannot be standard output; name one", option);
   size_t n = strlen(path);
   while (n > 1 && path[n - 1] == '/') n--;
   if (n == 0) return fv_fail(&s->err, FV_EUSAGE, "--%s needs the name of a folder", option);

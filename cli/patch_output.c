@@ -207,9 +207,12 @@ static void set_texts(const patch_run *r, const patch_map *m, bool head, cli_pan
   const char *metric = patch_metrics[shown(r)];
   char *t = p->title;
   snprintf(t, sizeof p->title, "%s %s", m->stack, m->site);
+  const char *set =
+      r->options->heads && m->head < 0 && strcmp(r->options->heads, "all") != 0 ? r->options->heads : NULL;
   if (head) snprintf(t + strlen(t), sizeof p->title - strlen(t), " head %lld", (long long)m->head);
+  if (set) snprintf(t + strlen(t), sizeof p->title - strlen(t), " heads %.40s together", set);
   if (r->options->ncorrupt > 1)
-    snprintf(t + strlen(t), sizeof p->title - strlen(t), ", %.*s", (int)strcspn(m->corrupt, "@"), m->corrupt);
+    snprintf(t + strlen(t), sizeof p->title - strlen(t), ", %.*s", corrupt_width(r->s, m->corrupt), m->corrupt);
   if (strcmp(metric, "prob") == 0)
     snprintf(p->bar, sizeof p->bar, "p(%s)", result->correct);
   else if (strcmp(metric, "p_diff") == 0)

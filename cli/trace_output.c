@@ -226,9 +226,9 @@ static fv_status panel_fill(const trace_run *r, const fv_trace_map *m, cli_panel
   char *t = p->title;
   size_t room = sizeof p->title;
   if (!one_site || (!draws && r->options->ncorrupt < 2)) snprintf(t, room, "%s %s", m->stack, m->site);
-  if (r->options->ncorrupt > 1) { /* where the noise acts is the same in all panels, or told by the table */
+  if (r->options->ncorrupt > 1) {
     const char *text = corruption(r, m->corrupt);
-    snprintf(t + strlen(t), room - strlen(t), "%s%.*s", t[0] ? ", " : "", (int)strcspn(text, "@"), text);
+    snprintf(t + strlen(t), room - strlen(t), "%s%.*s", t[0] ? ", " : "", corrupt_width(r->s, text), text);
   }
   if (draws) snprintf(t + strlen(t), room - strlen(t), "%sdraw %lld", t[0] ? ", " : "", (long long)m->draw);
   const char *answer = a->samples ? "answer" : r->result.answer;

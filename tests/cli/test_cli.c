@@ -29,6 +29,7 @@ static const refusal cases[] = {
     {1, "fovea run study.yaml", "study.yaml"},
     {2, "fovea run", "an argument is missing: fovea run STUDY"},
     {2, "fovea export x.db", "say what to write"},
+    {2, "fovea export x.db --rome -", "--rome -: a folder cannot be standard output"},
     {1, "fovea export x.db --csv -", "x.db"},
     {2, "fovea report", "an argument is missing: fovea report DB"},
     {2, "fovea report x.db", "name the page"},

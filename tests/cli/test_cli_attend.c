@@ -136,6 +136,9 @@ static void test_samples(void **state) {
   program_result r = expect(0, "fovea attend $M --samples attend_samples.csv");
   assert_non_null(strstr(r.err, "1 sample excluded, the first: c:"));
   program_release(&r);
+  r = expect(0, "fovea attend $M --samples attend_samples.csv --group x --minus group:y");
+  assert_non_null(strstr(r.out, "\nminus group y (1 sample)\n"));
+  program_release(&r);
   r = expect(1, "fovea attend $M --samples attend_samples.csv --group z");
   program_release(&r);
   /* A first sample without a question does not decide for the others. */

@@ -246,6 +246,14 @@ static void test_files(void **state) {
     if (i == 3) assert_non_null(strstr(text, "row 5 (shirt)")); /* layers by heads, of the one row */
     free(text);
   }
+  /* What tells panels apart stands above them. */
+  r = expect_with(&o, 0,
+                  PATCH
+                  "--site text_encoder.*.attn.z --heads 0,2-3 --corrupt scale:0.5@vision.final --corrupt "
+                  "scale:0.5@text_encoder.embed --show always --rows 0");
+  assert_non_null(strstr(r.out, "heads 0,2-3 together, scale:0.5@vision.final\n"));
+  assert_non_null(strstr(r.out, "heads 0,2-3 together, scale:0.5@text_encoder.embed\n"));
+  program_release(&r);
   /* Nothing is computed, and nothing is written. */
   r = expect_with(&o, 0, PATCH "--csv d.csv --npz d.npz --dry-run");
   assert_int_equal(folder_count(folder), 5);
