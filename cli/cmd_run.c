@@ -278,6 +278,16 @@ static fv_status check_options(run_job *j) {
   return a->shard ? read_shard(a->shard, &j->options, err) : FV_OK;
 }
 
+/* What other tools' names mean, once each. */
+static void note_aliases(const run_job *j) {
+  const char *address, *other;
+  for (size_t i = 0; (address = fv_study_address(j->study, i)); i++) {
+    size_t k = 0;
+    while (k < i && (other = fv_study_address(j->study, k)) && strcmp(other, address) != 0) k++;
+    if (k == i) session_note_alias(j->s, address);
+  }
+}
+
 static fv_status run_study(run_job *j) {
   cli_session *s = j->s;
   fv_status st = fv_study_load(s->args->operands.items[0], &j->study, &s->err);
@@ -286,6 +296,7 @@ static fv_status run_study(run_job *j) {
   if (s->args->merge) return merge(j);
   st = open_model(j);
   if (!st) st = fv_study_check(j->study, s->model, &s->err);
+  if (!st && j->ranks.rank == 0) note_aliases(j);
   if (!st && s->args->dry_run) return dry_run(j);
   return st;
 }

@@ -43,6 +43,8 @@ const char *fv_study_folder(const fv_study *study);
 int64_t fv_study_threads(const fv_study *study); /* 0: not said */
 size_t fv_study_memory(const fv_study *study);   /* 0: not said */
 int64_t fv_study_samples(const fv_study *study);
+/* Address i of the sites and corruptions of all sweeps as they were written, NULL behind the last. */
+const char *fv_study_address(const fv_study *study, size_t i);
 int64_t fv_study_left_out(const fv_study *study); /* rows and pictures of a data set that gave no sample */
 
 /* Puts the place of a key's value in the file before an error that the value has caused: FV_EFORMAT. */

@@ -275,6 +275,19 @@ fv_status fv_study_blame(const fv_study *s, const char *key, fv_error *err) {
   return fv_yaml_fail_at(s->yaml, fv_yaml_get(s->yaml, fv_yaml_root(s->yaml), key), err);
 }
 
+const char *fv_study_address(const fv_study *s, size_t i) {
+  for (size_t k = 0; k < s->nsweeps; k++) {
+    const fv_study_sweep *w = &s->sweeps[k];
+    if (i < w->site.count) return w->site.items[i];
+    i -= w->site.count;
+    for (size_t c = 0; c < w->corrupt.count; c++) {
+      const char *at = strchr(w->corrupt.items[c], '@');
+      if (at && i-- == 0) return at + 1;
+    }
+  }
+  return NULL;
+}
+
 const char *fv_study_name(const fv_study *s) { return s->name; }
 const char *fv_study_model(const fv_study *s) { return s->model; }
 const char *fv_study_db(const fv_study *s) { return s->db; }

@@ -210,6 +210,15 @@ static void test_dry_run(void **state) {
   program_result r = expect_with(&here, 0, "fovea run s.yaml --db more.db --dry-run");
   assert_non_null(strstr(r.out, "what follows is estimated from 3 samples"));
   program_release(&r);
+  /* Other tools' names say once what they are here. */
+  write_text("alias.yaml",
+             "model: " MODEL
+             "\nsamples: table.csv\nsweeps:\n"
+             "  - {name: a, kind: patch, site: 'text_encoder.*.crossattention_block', heads: each, corrupt: image}\n"
+             "  - {name: b, kind: patch, site: 'text_encoder.*.crossattention_block', corrupt: image}\n");
+  r = expect_with(&here, 0, "fovea run alias.yaml --dry-run");
+  assert_string_equal(r.err, "fovea: text_encoder.*.crossattention_block is text_encoder.*.cross.z (NOTICE)\n");
+  program_release(&r);
   write_text("none.yaml", "model: nothing-here\nsamples:\n  - {question: what}\nsweeps: [{kind: trace}]\n");
   refuses(1, "fovea run none.yaml", "none.yaml:1:8: nothing-here: no such model folder");
 }
