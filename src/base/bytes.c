@@ -101,6 +101,18 @@ char *fv_format(const char *format, ...) {
   return text;
 }
 
+size_t fv_whole_put(char out[FV_WHOLE_TEXT], int64_t value) {
+  char digits[FV_WHOLE_TEXT], *at = digits + sizeof digits;
+  uint64_t left = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
+  do *--at = (char)('0' + left % 10), left /= 10;
+  while (left);
+  if (value < 0) *--at = '-';
+  size_t n = (size_t)(digits + sizeof digits - at);
+  memcpy(out, at, n);
+  out[n] = '\0';
+  return n;
+}
+
 bool fv_all_finite(const float *x, int64_t n) {
   uint32_t bad = 0;
   for (int64_t i = 0; i < n; i++) { /* the exponent's bits alone, so that the loop is vectorised */

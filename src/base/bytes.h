@@ -43,6 +43,10 @@ char *fv_strdup(const char *s);
 /* printf into a fresh string; NULL when memory is short. */
 char *fv_format(const char *format, ...) FV_PRINTF(1, 2);
 
+/* Writes a whole number in decimal, with a NUL behind it, and returns its length. */
+#define FV_WHOLE_TEXT 21
+size_t fv_whole_put(char out[FV_WHOLE_TEXT], int64_t value);
+
 /* True when none of the n numbers is NaN or infinite. */
 bool fv_all_finite(const float *x, int64_t n);
 

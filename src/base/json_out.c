@@ -70,15 +70,20 @@ void fv_json_out_text(fv_json_out *j, const char *key, const char *value) {
     fputs("null", j->stream);
 }
 
+static void write_whole(fv_json_out *j, int64_t value) {
+  char text[FV_WHOLE_TEXT];
+  fwrite(text, 1, fv_whole_put(text, value), j->stream);
+}
+
 void fv_json_out_int(fv_json_out *j, const char *key, int64_t value) {
   begin_value(j, key, true);
-  fprintf(j->stream, "%" PRId64, value);
+  write_whole(j, value);
 }
 
 void fv_json_out_count(fv_json_out *j, const char *key, int64_t value) {
   begin_value(j, key, true);
   if (value >= 0)
-    fprintf(j->stream, "%" PRId64, value);
+    write_whole(j, value);
   else
     fputs("null", j->stream);
 }

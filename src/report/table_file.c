@@ -19,14 +19,11 @@ struct fv_table_file {
 };
 
 static void csv_cell(FILE *f, const fv_row *row, const fv_column *column) {
-  char number[FV_NUMBER_TEXT];
+  char whole[FV_WHOLE_TEXT], number[FV_NUMBER_TEXT];
   switch (column->type) {
     case FV_COLUMN_TEXT: fv_csv_write(f, fv_cell_text(row, column)); return;
-    case FV_COLUMN_INT: fprintf(f, "%" PRId64, fv_cell_int(row, column)); return;
-    case FV_COLUMN_NUMBER:
-      fv_number_format(number, fv_cell_number(row, column));
-      fputs(number, f);
-      return;
+    case FV_COLUMN_INT: fwrite(whole, 1, fv_whole_put(whole, fv_cell_int(row, column)), f); return;
+    case FV_COLUMN_NUMBER: fwrite(number, 1, fv_number_format(number, fv_cell_number(row, column)), f); return;
   }
 }
 

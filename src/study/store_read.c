@@ -160,14 +160,10 @@ static bool put_bytes(digest *d, const void *data, size_t n) {
 
 /* A letter, a number in decimal, and a mark. */
 static bool put_whole(digest *d, char letter, int64_t value, char mark) {
-  char text[24], *at = text + sizeof text;
-  uint64_t left = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
-  *--at = mark;
-  do *--at = (char)('0' + left % 10), left /= 10;
-  while (left);
-  if (value < 0) *--at = '-';
-  *--at = letter;
-  return put_bytes(d, at, (size_t)(text + sizeof text - at));
+  char text[1 + FV_WHOLE_TEXT] = {letter};
+  size_t n = 1 + fv_whole_put(text + 1, value);
+  text[n] = mark;
+  return put_bytes(d, text, n + 1);
 }
 
 static bool put_bits(digest *d, double value) {

@@ -1,4 +1,5 @@
 /* Shortest float32 text: against NumPy's, and read back over many bit patterns. */
+#include <inttypes.h>
 #include <locale.h>
 #include <math.h>
 #include <setjmp.h>
@@ -11,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "base/bytes.h"
 #include "fovea/table.h"
 
 static float from_bits(uint32_t bits) {
@@ -55,6 +57,17 @@ static void reads_back(void **state) {
   }
 }
 
+static void whole_numbers(void **state) {
+  (void)state;
+  const int64_t list[] = {0, 7, -7, 10, 100000, 4294967296, INT64_MAX, INT64_MIN, INT64_MIN + 1};
+  for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
+    char text[FV_WHOLE_TEXT], expected[32];
+    snprintf(expected, sizeof expected, "%" PRId64, list[i]);
+    assert_int_equal(fv_whole_put(text, list[i]), strlen(expected));
+    assert_string_equal(text, expected);
+  }
+}
+
 static void locale_does_not_matter(void **state) {
   (void)state;
   char text[FV_NUMBER_TEXT];
@@ -71,6 +84,6 @@ static void locale_does_not_matter(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(equals_numpy), cmocka_unit_test(reads_back),
-                                     cmocka_unit_test(locale_does_not_matter)};
+                                     cmocka_unit_test(whole_numbers), cmocka_unit_test(locale_does_not_matter)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
