@@ -69,7 +69,7 @@ typedef struct fv_study_cost {
   int64_t cells;           /* rows of the long table still to come */
   double bytes;            /* of the database for them */
   fv_cost cost;            /* of the samples still to come */
-  char reason[256];        /* of the first that was tried and cannot be used, with its name; "" */
+  char reason[512];        /* of the first that was tried and cannot be used, with its name; "" */
 } fv_study_cost;
 /* What fv_study_run would do now; computes nothing. */
 fv_status fv_study_plan(const fv_study *study, const fv_model *model, const fv_study_options *options,
@@ -79,7 +79,7 @@ typedef struct fv_study_result {
   int64_t samples, stored; /* of this shard; those that the database had at the beginning */
   int64_t done, excluded;  /* by this call */
   int64_t runs;            /* of the model, by this call */
-  char reason[256];        /* of the first sample excluded by this call, with its name; "" */
+  char reason[512];        /* of the first sample excluded by this call, with its name; "" */
   char note[512];          /* something that the user should know; "" */
   double seconds;          /* of this call */
   double waited, writing;  /* of these: for pictures or the writer; processor seconds of the writer beside */

@@ -236,7 +236,7 @@ static fv_status probe_some(const fv_study *s, const fv_model *model, size_t mem
       tries++;
       if (fails && !fv_study_excludes(fails)) st = fv_fail(err, fails, "%s", own.text);
       if (fails && !out->reason[0])
-        snprintf(out->reason, sizeof out->reason, "%.60s: %.180s", s->pairs.list[i].sample, own.text);
+        snprintf(out->reason, sizeof out->reason, "%.60s: %.440s", s->pairs.list[i].sample, own.text);
     }
   }
   return st;

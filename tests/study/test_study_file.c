@@ -328,6 +328,14 @@ static void test_lacking(void **state) {
   assert_true(plan.cost.runs == 0 && strncmp(plan.reason, "x: ", 3) == 0 &&
               strstr(plan.reason, "none.png: cannot open"));
   fv_study_free(s);
+  /* A long reason is said to its end. */
+  if (load("model: a\nsamples:\n  - {image: " PICTURE ", question: what, corrupt_question: what color is it}\n"
+           "sweeps:\n  - {kind: patch, corrupt: question}\n",
+           &s))
+    fail_msg("%s", e.text);
+  assert_int_equal(fv_study_plan(s, model, &o, &plan, &e), FV_OK);
+  assert_non_null(strstr(plan.reason, "(pad_attended fills the shorter text up)"));
+  fv_study_free(s);
 }
 
 static void test_nearest(void **state) {
