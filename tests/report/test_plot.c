@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "base/bytes.h"
 #include "base/files.h"
 #include "fovea/plot.h"
 #include "report/plot_layout.h"
@@ -130,6 +131,84 @@ static void limits_and_facets(void **state) {
   unlink("plot_facets.png");
 }
 
+/* Where the SVG has this text: its y. */
+static double text_y(const char *svg, const char *text) {
+  char *mark = fv_format(">%s</text>", text);
+  const char *at = strstr(svg, mark);
+  if (!at) fail_msg("the SVG lacks %s", mark);
+  free(mark);
+  while (strncmp(at, "<text ", 6) != 0) at--;
+  return strtod(strstr(at, " y=\"") + 4, NULL);
+}
+
+/* The colour bar says what the colours mean: from the bottom up they are those of the values beside them, also between
+ * the arrows for values beyond, and of a scale whose middle is 0. */
+static void the_bar(void **state) {
+  (void)state;
+  static const struct {
+    const char *colors;
+    float vmin, vmax;
+    double lo, hi; /* of the bar */
+  } cases[] = {{"Purples", NAN, NAN, 0, 4}, {"viridis", 1, 3, 1, 3}, {"RdBu", NAN, NAN, -4, 4}, {"RdBu", -2, 4, -2, 4}};
+  float v[4] = {0, 2.5f, 4, 1};
+  const char *rows[] = {"a", "b"}, *cols[] = {"c", "d"};
+  fv_heatmap m = {2, 2, v, rows, cols, NULL, NULL, NULL, "p"};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    fv_plot_options o;
+    fv_scale scale;
+    fv_plot_defaults(&o);
+    o.dpi = 288, o.annotate = 0, o.colors = cases[i].colors, o.vmin = cases[i].vmin, o.vmax = cases[i].vmax;
+    assert_int_equal(fv_plot_write("plot_bar.png", 1, &m, &o, NULL), FV_OK);
+    assert_int_equal(fv_scale_fit(&scale, o.colors, o.vmin, o.vmax, 1, &m, NULL), FV_OK);
+    assert_true(scale.vmin == cases[i].lo && scale.vmax == cases[i].hi);
+    picture p = decode("plot_bar.png");
+    fv_fonts *fonts;
+    fv_layout l = layout(1, &m, &o, &fonts);
+    double top = l.bar_y + (scale.above ? FV_BAR_ARROW : 0);
+    double bottom = l.bar_y + l.bar_h - (scale.below ? FV_BAR_ARROW : 0);
+    assert_true(scale.below == (i == 1) && scale.above == (i == 1));
+    for (double share = 0.05; share < 1; share += 0.1) {
+      int x = (int)((l.bar_x + l.bar_w / 2) * 4), y = (int)((bottom + share * (top - bottom)) * 4);
+      const uint8_t *c = p.rgb + 3 * ((size_t)y * p.info.width + (size_t)x);
+      fv_rgb want = fv_scale_color(&scale, cases[i].lo + share * (cases[i].hi - cases[i].lo));
+      if (abs(c[0] - want.r) > 8 || abs(c[1] - want.g) > 8 || abs(c[2] - want.b) > 8)
+        fail_msg("case %zu at %g: %d %d %d, expected %d %d %d", i, share, c[0], c[1], c[2], want.r, want.g, want.b);
+    }
+    free(p.rgb);
+    char *svg;
+    assert_int_equal(fv_plot_write("plot_bar.svg", 1, &m, &o, NULL), FV_OK);
+    assert_int_equal(fv_file_read("plot_bar.svg", 1 << 24, &svg, NULL, NULL), FV_OK);
+    assert_true(fv_layout_bar_ticks(&l) >= 2);
+    for (int k = 0; k < fv_layout_bar_ticks(&l); k++) {
+      char text[FV_LABEL_NUMBER];
+      double value;
+      fv_layout_bar_tick(&l, &scale, k, &value, text);
+      double share = (value - cases[i].lo) / (cases[i].hi - cases[i].lo), y = bottom + share * (top - bottom);
+      if (fabs(text_y(svg, text) - FV_CENTRE * l.tick.size - y) > 0.1) fail_msg("case %zu: %s", i, text);
+    }
+    free(svg);
+    fv_layout_release(&l);
+    fv_fonts_free(fonts);
+    unlink("plot_bar.png"), unlink("plot_bar.svg");
+  }
+}
+
+/* Whole numbers are written without decimals, others with as many as tell them apart. */
+static void annotations(void **state) {
+  (void)state;
+  float whole[4] = {0, 12, 3, NAN}, parts[4] = {0, 0.125f, 0.5f, NAN};
+  const char *names[] = {"a", "b"};
+  for (int i = 0; i < 2; i++) {
+    fv_heatmap m = {2, 2, i ? parts : whole, names, names, NULL, NULL, NULL, NULL};
+    char *svg;
+    assert_int_equal(fv_plot_write("plot_cells.svg", 1, &m, NULL, NULL), FV_OK);
+    assert_int_equal(fv_file_read("plot_cells.svg", 1 << 24, &svg, NULL, NULL), FV_OK);
+    (void)text_y(svg, i ? "0.12" : "12"), (void)text_y(svg, i ? "0.50" : "3");
+    free(svg);
+    unlink("plot_cells.svg");
+  }
+}
+
 static void scales(void **state) {
   (void)state;
   float v[4] = {-1, 0, 3, NAN};
@@ -138,6 +217,17 @@ static void scales(void **state) {
   fv_error e = {0};
   assert_int_equal(fv_scale_fit(&s, "RdBu", NAN, NAN, 1, &m, &e), FV_OK);
   assert_true(s.vmin == -3 && s.vmax == 3 && !s.above && !s.below);
+  const float below[2] = {-5, 2};
+  assert_int_equal(fv_scale_fit(&s, "RdBu", NAN, NAN, 1, &(fv_heatmap){.rows = 1, .cols = 2, .values = below}, &e),
+                   FV_OK);
+  assert_true(s.vmin == -5 && s.vmax == 5);
+  uint8_t grey[256][3]; /* between two anchors the nearest value, not the one below: 254.53 */
+  bool diverging;
+  assert_int_equal(fv_colors_table("Greys", grey, &diverging, &e), FV_OK);
+  assert_true(grey[0][0] == 255 && grey[1][0] == 255 && grey[2][0] == 254 && grey[255][0] == 0 && !diverging);
+  assert_int_equal(fv_scale_fit(&s, "RdBu", -5, 2, 1, &m, &e), FV_OK);
+  assert_true(s.vmin == -5 && s.vmax == 2 && s.low == -5 && s.high == 5);
+  assert_int_equal(fv_scale_fit(&s, "RdBu", NAN, NAN, 1, &m, &e), FV_OK);
   fv_rgb c = fv_scale_color(&s, 0);
   assert_true(c.r > 240 && c.g > 240 && c.b > 240);
   c = fv_scale_color(&s, -3);
@@ -306,9 +396,14 @@ static void mistakes_are_errors(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {
-      cmocka_unit_test(png_has_the_colors), cmocka_unit_test(limits_and_facets), cmocka_unit_test(scales),
-      cmocka_unit_test(svg_has_text),       cmocka_unit_test(same_bytes_again),  cmocka_unit_test(nothing_overlaps),
-      cmocka_unit_test(mistakes_are_errors)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(png_has_the_colors),
+                                     cmocka_unit_test(limits_and_facets),
+                                     cmocka_unit_test(scales),
+                                     cmocka_unit_test(the_bar),
+                                     cmocka_unit_test(annotations),
+                                     cmocka_unit_test(svg_has_text),
+                                     cmocka_unit_test(same_bytes_again),
+                                     cmocka_unit_test(nothing_overlaps),
+                                     cmocka_unit_test(mistakes_are_errors)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
