@@ -123,6 +123,19 @@ static void test_other_experiments(void **state) {
     }
 }
 
+/* Nor does another answer replace the model's own. */
+static void test_own_answer(void **state) {
+  (void)state;
+  for (int again = 0; again < 2; again++) {
+    done(BASE "--corrupt-image $V/image1.png");
+    fv_store_counts c = counts("a.db");
+    assert_true(again ? c.samples == 2 && c.bases == 2 : c.samples == 1 && c.bases == 1);
+    done(BASE "--corrupt-image $V/image1.png --correct red");
+    c = counts("a.db");
+    assert_true(c.samples == 2 && c.bases == 2);
+  }
+}
+
 /* The texts that a model chooses among are part of its input. */
 static void test_texts(void **state) {
   (void)state;
@@ -205,8 +218,8 @@ static void test_with_a_study(void **state) {
 
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, folder_teardown)
-  const struct CMUnitTest tests[] = {TEST(test_rows),        TEST(test_again),    TEST(test_other_experiments),
-                                     TEST(test_texts),       TEST(test_pictures), TEST(test_failures),
-                                     TEST(test_with_a_study)};
+  const struct CMUnitTest tests[] = {TEST(test_rows),       TEST(test_again),       TEST(test_other_experiments),
+                                     TEST(test_own_answer), TEST(test_texts),       TEST(test_pictures),
+                                     TEST(test_failures),   TEST(test_with_a_study)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

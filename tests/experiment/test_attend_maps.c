@@ -276,6 +276,20 @@ static void test_own_stack(void **state) {
   bench_close(&b);
 }
 
+/* An answer of several pieces is looked at where it begins. */
+static void test_answer_of_pieces(void **state) {
+  (void)state;
+  bench b;
+  fv_attend_maps a = {0};
+  bench_open(&b, FV_TEST_DATA "/blip/tied");
+  b.o.input.question = "is the shirt redish or green?", b.o.rows = "answer", b.o.correct = "redish";
+  OK(fv_attend_measure(b.v.model, &b.o, &a, ERR));
+  assert_true(a.rows == 1 && a.row_index[0] == 4);
+  assert_string_equal(a.row_labels[0], "red");
+  fv_attend_release(&a);
+  bench_close(&b);
+}
+
 static void test_sums(void **state) {
   (void)state;
   bench b;
@@ -361,9 +375,10 @@ static void test_errors(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_cross),  cmocka_unit_test(test_average),  cmocka_unit_test(test_matrix),
-      cmocka_unit_test(test_vision), cmocka_unit_test(test_language), cmocka_unit_test(test_sums),
-      cmocka_unit_test(test_errors), cmocka_unit_test(test_pictures), cmocka_unit_test(test_own_stack),
+      cmocka_unit_test(test_cross),     cmocka_unit_test(test_average),  cmocka_unit_test(test_matrix),
+      cmocka_unit_test(test_vision),    cmocka_unit_test(test_language), cmocka_unit_test(test_answer_of_pieces),
+      cmocka_unit_test(test_sums),      cmocka_unit_test(test_errors),   cmocka_unit_test(test_pictures),
+      cmocka_unit_test(test_own_stack),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -157,6 +157,10 @@ static void test_edges(void **state) {
   OK(fv_circuit_find(unequal[0], S, 1, 2, &o, &c, ERR));
   assert_true(!c.exact && c.list[1].p == 0.25);
   fv_circuit_release(&c);
+  o.permutations = 0; /* so many as are usual, of which none goes as far */
+  OK(fv_circuit_find(unequal[0], S, 1, 2, &o, &c, ERR));
+  assert_true(c.list[0].p == 1.0 / 10001.0);
+  fv_circuit_release(&c);
 }
 
 static void test_common(void **state) {
