@@ -1,4 +1,5 @@
-/* Evaluations that are stopped: the same call goes on, with the answers of one that was not. */
+/* Evaluations: what is asked; and when they are stopped, the same call goes on, with the answers of one that was not.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "fovea/answer.h"
 #include "fovea/data.h"
 #include "study/store_inside.h"
 #include "study_tests.h"
@@ -124,6 +126,74 @@ static void test_kept(void **state) {
   fv_pairs_release(&part);
 }
 
+/* What the model says to one picture and text. */
+static char *said(const fv_model *m, const char *image, const char *question, const char *prompt) {
+  fv_input_options o;
+  fv_input *in;
+  fv_wave *w;
+  fv_answer a;
+  int run;
+  fv_input_defaults(&o);
+  o.image = image, o.question = question, o.prompt = prompt;
+  OK(fv_input_new(m, &o, &in, &e));
+  OK(fv_wave_new(m, &(fv_wave_options){.generate = true}, &w, &e));
+  OK(fv_wave_run(w, -1, in, &run, &e));
+  OK(fv_answers(w, &run, 1, 1, 4, NULL, &a, &e));
+  char *text = a.text;
+  a.text = NULL;
+  while (*text && text[strlen(text) - 1] == ' ') text[strlen(text) - 1] = '\0';
+  memmove(text, text + strspn(text, " "), strlen(text + strspn(text, " ")) + 1);
+  fv_answer_release(&a);
+  fv_wave_free(w);
+  fv_input_free(in);
+  return text;
+}
+
+/* A question goes into the template and a prompt does not; the corrupted picture, the corrupted text, or both take the
+ * place of the sample's own. */
+static void test_what_is_asked(void **state) {
+  (void)state;
+#define DIR FV_TEST_DATA "/llava/first"
+#define IMAGES "\"image\":\"" DIR "/vectors/image0.png\",\"corrupt_image\":\"" DIR "/vectors/image1.png\""
+#define IMAGE "\"image\":\"" DIR "/vectors/image0.png\""
+#define SHIRT "what color is the shirt?"
+#define DOG "is the dog red"
+  static const char table[] =
+      "{" IMAGES ",\"question\":\"" SHIRT "\"}\n{" IMAGE ",\"question\":\"" SHIRT "\",\"corrupt_question\":\"" DOG
+      "\"}\n{" IMAGE ",\"prompt\":\"<image> " SHIRT "\",\"corrupt_question\":\"<image> " DOG "\"}\n";
+  static const struct {
+    const char *image, *question, *prompt;
+  } asked[2][3] = {{{DIR "/vectors/image0.png", SHIRT, NULL},
+                    {DIR "/vectors/image0.png", SHIRT, NULL},
+                    {DIR "/vectors/image0.png", NULL, "<image> " SHIRT}},
+                   {{DIR "/vectors/image1.png", SHIRT, NULL},
+                    {DIR "/vectors/image0.png", DOG, NULL},
+                    {DIR "/vectors/image0.png", NULL, "<image> " DOG}}};
+  fv_model *m;
+  fv_pairs pairs;
+  char *answers[2][3];
+  OK(fv_model_open(DIR, NULL, &m, &e));
+  file_write(in_folder("asked.jsonl"), table, sizeof table - 1);
+  OK(fv_pairs_load(in_folder("asked.jsonl"), &pairs, &e));
+  for (int corrupted = 0; corrupted < 2; corrupted++) {
+    fv_evaluate_options o = {.corrupted = corrupted, .max_new = 4};
+    fv_input_defaults(&o.input);
+    OK(fv_data_evaluate(m, &o, &pairs, NULL, &e));
+    assert_int_equal(pairs.count, 3);
+    for (size_t i = 0; i < 3; i++) {
+      const char *got = fv_pair_field(&pairs.list[i], corrupted ? "generated_corrupt" : "generated");
+      answers[corrupted][i] =
+          said(m, asked[corrupted][i].image, asked[corrupted][i].question, asked[corrupted][i].prompt);
+      assert_string_equal(got ? got : "", answers[corrupted][i]);
+    }
+  }
+  for (int i = 0; i < 3; i++) assert_string_not_equal(answers[0][i], answers[1][i]);
+  assert_string_not_equal(answers[0][0], answers[0][2]);
+  for (int i = 0; i < 6; i++) free(answers[i / 3][i % 3]);
+  fv_pairs_release(&pairs);
+  fv_model_close(m);
+}
+
 static void test_refused(void **state) {
   (void)state;
   fv_pairs part;
@@ -156,6 +226,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(test_goes_on, setup, teardown),
       cmocka_unit_test_setup_teardown(test_kept, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_what_is_asked, setup, teardown),
       cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
