@@ -1,5 +1,6 @@
 /* The rows of a study are those of its sweeps asked one by one, with the options that the file's keys stand for; and
  * what is kept of a sample is its own, whatever its sweeps follow. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -22,6 +23,7 @@
 #define BIG "what color is the big shirt?"
 
 static fv_model *model;
+static const char *model_folder = MODEL;
 
 /* A sample as the study has it, and what the tables must say of it. */
 typedef struct one {
@@ -41,7 +43,7 @@ static const one unanswered[] = {{"a", IMAGE0, IMAGE1, RED, BIG, "red", "id:30",
 /* ---- running ---- */
 
 static fv_store *run(const char *head, const one *list, size_t n, const char *sweeps, fv_study **study) {
-  char *text = fv_format("model: %s\n%ssamples:\n", MODEL, head), *path = in_folder("s.yaml"), *longer;
+  char *text = fv_format("model: %s\n%ssamples:\n", model_folder, head), *path = in_folder("s.yaml"), *longer;
   for (size_t i = 0; i < n; i++, text = longer) {
     const one *x = &list[i];
     longer = fv_format("%s  - {sample: %s, image: %s, corrupt_image: %s, question: %s, corrupt_question: %s%s%s%s%s}\n",
@@ -283,6 +285,55 @@ static void test_control(void **state) {
   assert_true(without > 0 && without <= 4);
 }
 
+/* Two answers of one token, which a study takes when it is told to: no difference, and no effect. */
+static void test_degenerate(void **state) {
+  (void)state;
+  one x = answered[2];
+  fv_study *study;
+  fv_store *store =
+      run("keep_degenerate: true\n", &x, 1, "  - {name: own, kind: patch, corrupt: image, rows: last}\n", &study);
+  fv_table *own = rows_of(store, "own");
+  fv_patch_result r = {0};
+  fv_patch_options o = patch_of(store, &x);
+  o.rows = "last", o.keep_degenerate = true;
+  assert_true(is_patch(own, &x, &o, &r));
+  assert_true(fv_table_row(own, 0)->logit_diff == 0.0f && isnan(fv_table_row(own, 0)->effect));
+  assert_int_equal(number_of(store, "correct_id = incorrect_id", x.name), 1);
+  fv_patch_release(&r);
+  fv_table_free(own);
+  fv_store_close(store);
+  fv_study_free(study);
+}
+
+/* States into a module are another sweep's rows than the module's own, though these are computed beside them. */
+static void test_modules(void **state) {
+  (void)state;
+  static const char sweeps[] =
+      "  - {name: own, kind: patch, site: language.*.mlp.out, rows: last, corrupt: image}\n"
+      "  - {name: states, kind: patch, site: language.*.mlp.out, rows: last, corrupt: image,"
+      " llava_hs_into_module: true}\n";
+  static const char *const site[] = {"language.*.mlp.out"};
+  const one x = {"a", IMAGE0, IMAGE1, RED, BIG, "id:20", "id:30", -1, false};
+  fv_model *blip = model;
+  fv_study *study;
+  model_folder = FV_TEST_DATA "/llava/first";
+  OK(fv_model_open(model_folder, NULL, &model, &e));
+  fv_store *store = run("", &x, 1, sweeps, &study);
+  fv_table *own = rows_of(store, "own"), *states = rows_of(store, "states");
+  fv_patch_result r = {0};
+  fv_patch_options o = patch_of(store, &x);
+  o.site = site, o.nsite = 1, o.rows = "last";
+  assert_true(is_patch(own, &x, &o, &r) && !is_patch(states, &x, &o, &r));
+  o.llava_hs_into_module = true;
+  assert_true(is_patch(states, &x, &o, &r));
+  fv_patch_release(&r);
+  fv_table_free(own), fv_table_free(states);
+  fv_store_close(store);
+  fv_study_free(study);
+  fv_model_close(model);
+  model = blip, model_folder = MODEL;
+}
+
 static int setup(void **state) {
   OK(fv_model_open(MODEL, &(fv_model_options){.threads = 2}, &model, &e));
   return folder_setup(state);
@@ -295,6 +346,7 @@ static int teardown(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_rows), cmocka_unit_test(test_no_answer),
-                                     cmocka_unit_test(test_control)};
+                                     cmocka_unit_test(test_control), cmocka_unit_test(test_degenerate),
+                                     cmocka_unit_test(test_modules)};
   return cmocka_run_group_tests(tests, setup, teardown);
 }
