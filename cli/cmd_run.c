@@ -125,6 +125,9 @@ static fv_status report(run_job *j, const char *path, const fv_study_result *r) 
   if (n.done == 0 && n.excluded > 0 && j->options.shards == 0)
     return fv_fail(&s->err, FV_EFORMAT, "%s: no sample can be used; all %lld are excluded", path,
                    (long long)n.excluded);
+  bool whole = n.samples == fv_study_samples(j->study);
+  if (whole) st = fv_study_write_outputs(j->study, path, &s->err);
+  if (st) return st;
   double bytes = stat(path, &info) == 0 ? (double)info.st_size : 0.0;
   if (s->args->json) {
     fv_json_out o = {.stream = s->out};
@@ -135,6 +138,10 @@ static fv_status report(run_job *j, const char *path, const fv_study_result *r) 
     fv_json_out_int(&o, "runs", r->runs), fv_json_out_num(&o, "seconds", r->seconds);
     fv_json_out_num(&o, "waited", r->waited), fv_json_out_num(&o, "writing", r->writing);
     fv_json_out_text(&o, "digest", digest);
+    fv_json_out_begin(&o, "outputs", '[');
+    for (size_t i = 0; whole && fv_study_output(j->study, i); i++)
+      fv_json_out_text(&o, NULL, fv_study_output(j->study, i));
+    fv_json_out_end(&o, ']');
     fv_json_out_end(&o, '}');
     return FV_OK;
   }
@@ -145,6 +152,8 @@ static fv_status report(run_job *j, const char *path, const fv_study_result *r) 
   fprintf(s->out, "rows      %lld, in %s (%s)\n", (long long)n.cells, path, bytes_text(bytes, size));
   if (r->seconds > 0.0) fprintf(s->out, "time      %.1f s, %lld runs\n", r->seconds, (long long)r->runs);
   fprintf(s->out, "digest    %s\n", digest);
+  for (size_t i = 0; fv_study_output(j->study, i); i++)
+    fprintf(s->out, "%s%s\n", whole ? "written   " : "not yet   ", fv_study_output(j->study, i));
   return FV_OK;
 }
 
@@ -293,6 +302,8 @@ static fv_status run_study(run_job *j) {
   fv_status st = fv_study_load(s->args->operands.items[0], &j->study, &s->err);
   if (st) return st;
   j->db = j->options.db = s->args->db ? s->args->db : fv_study_db(j->study);
+  st = fv_study_check_outputs(j->study, j->db, &s->err);
+  if (st) return st;
   if (s->args->merge) return merge(j);
   st = open_model(j);
   if (!st) st = fv_study_check(j->study, s->model, &s->err);

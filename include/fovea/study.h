@@ -45,10 +45,16 @@ size_t fv_study_memory(const fv_study *study);   /* 0: not said */
 int64_t fv_study_samples(const fv_study *study);
 /* Address i of the sites and corruptions of all sweeps as they were written, NULL behind the last. */
 const char *fv_study_address(const fv_study *study, size_t i);
+/* File i that is to be written when all samples are there, as a path that can be opened here; NULL behind the last. */
+const char *fv_study_output(const fv_study *study, size_t i);
 int64_t fv_study_left_out(const fv_study *study); /* rows and pictures of a data set that gave no sample */
 
 /* Puts the place of a key's value in the file before an error that the value has caused: FV_EFORMAT. */
 fv_status fv_study_blame(const fv_study *study, const char *key, fv_error *err);
+
+/* Refuses, with the place in the file, outputs that cannot be written, that are the database (NULL: the study's own),
+ * each other, or something that the study reads: FV_EFORMAT. Before computing. */
+fv_status fv_study_check_outputs(const fv_study *study, const char *db, fv_error *err);
 
 typedef struct fv_study_options {
   const char *db;        /* instead of the study's; NULL: that one */
@@ -97,6 +103,10 @@ fv_status fv_study_matches(const fv_study *study, const char *db, fv_error *err)
 char *fv_study_shard_path(const char *db, int64_t shard, int64_t shards);
 /* The shards that lie beside a database. Release each and the list with free(). */
 fv_status fv_study_shards_found(const char *db, char ***paths, size_t *count, fv_error *err);
+/* Writes the outputs from what a database holds (NULL: the study's own), each complete or not at all. Errors: those of
+ * fv_export_csv, fv_export_json, fv_export_npz and fv_report_write. */
+fv_status fv_study_write_outputs(const fv_study *study, const char *db, fv_error *err);
+
 /* Adds what the databases hold to `db`, which is made when there is none; samples that it has are left alone. They
  * must be of the same study and the same model (FV_EMISMATCH). Each is added in one transaction; an empty file, as a
  * process leaves it that was killed at its first step, adds nothing. note: something that the user should know, as in

@@ -28,6 +28,9 @@ typedef struct fv_study_sweep {
   size_t *pair_of;       /* shuffled: whose answers each sample gets */
 } fv_study_sweep;
 
+/* Files that a study may ask for beside its database: csv, json, npz, report. */
+enum { FV_STUDY_OUTPUTS = 4 };
+
 struct fv_study {
   fv_yaml *yaml;
   char *folder; /* of the file, absolute, without a slash at its end */
@@ -39,6 +42,7 @@ struct fv_study {
   bool require_right, keep_degenerate, exif;
   fv_texts groups, metrics;
   const yaml_node_t *samples_at, *sweeps_at, *output_at;
+  char *outputs[FV_STUDY_OUTPUTS]; /* as paths that can be opened here; NULL: not asked for */
   char *table; /* the file of samples; NULL: they are in the study, or made from a data set */
   fv_pairs pairs;
   size_t nsweeps;
@@ -52,6 +56,10 @@ fv_status fv_study_read_samples(fv_study *s, fv_error *err);
 fv_status fv_study_check_needs(const fv_study *s, fv_error *err);
 /* SHA-256 over all samples, pictures by their paths within the study's folder. */
 fv_status fv_study_samples_sha256(const fv_study *s, char hex[65], fv_error *err);
+/* study_outputs.c: fills name and db, if need be with the file's name, and outputs. */
+fv_status fv_study_read_output(fv_study *s, fv_error *err);
+/* A path of the file as one that can be opened here, malloc'ed. */
+char *fv_study_opened_from(const fv_study *s, const char *path);
 /* A path within the study's folder without it; others as they are. */
 const char *fv_study_inner_path(const fv_study *s, const char *path);
 

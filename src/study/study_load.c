@@ -146,23 +146,6 @@ static fv_status read_sweeps(fv_study *s, fv_error *err) {
   return st;
 }
 
-static fv_status read_output(fv_study *s, fv_error *err) {
-  struct output {
-    char *db;
-  } o = {0};
-  static const fv_field fields[] = {{"db", FV_FIELD_TEXT, offsetof(struct output, db), 0, NULL, true}};
-  fv_status st = FV_OK;
-  if (s->output_at) st = fv_yaml_read(s->yaml, s->output_at, "output", fields, 1, &o, err);
-  if (st) return st;
-  const char *file = strrchr(s->yaml->path, '/'), *name = file ? file + 1 : s->yaml->path, *dot = strrchr(name, '.');
-  if (!o.db && !(o.db = fv_format("%.*s.db", (int)(dot && dot > name ? (size_t)(dot - name) : strlen(name)), name)))
-    return no_memory(err);
-  if (!s->name) s->name = fv_format("%.*s", (int)(dot && dot > name ? (size_t)(dot - name) : strlen(name)), name);
-  s->db = o.db[0] == '/' ? fv_strdup(o.db) : fv_path_join(s->folder, o.db);
-  free(o.db);
-  return s->db && s->name ? FV_OK : no_memory(err);
-}
-
 /* Whose answers each sample gets in a control: a permutation, of the samples that have answers, made of the study's
  * seed and the sweep's name. */
 static fv_status shuffle(fv_study *s, fv_study_sweep *w, fv_error *err) {
@@ -247,7 +230,7 @@ fv_status fv_study_load(const char *path, fv_study **out, fv_error *err) {
   if (!st) st = fv_yaml_read(s->yaml, fv_yaml_root(s->yaml), "the study", study_fields, NSTUDY, s, err);
   if (!st) st = check_metrics(s, err);
   if (!st) st = read_sweeps(s, err);
-  if (!st) st = read_output(s, err);
+  if (!st) st = fv_study_read_output(s, err);
   if (!st) st = fv_study_read_samples(s, err);
   if (!st) st = fv_study_check_needs(s, err);
   for (size_t i = 0; i < s->nsweeps && !st; i++) st = shuffle(s, &s->sweeps[i], err);
@@ -267,6 +250,7 @@ void fv_study_free(fv_study *s) {
   fv_pairs_release(&s->pairs);
   fv_texts_release(&s->groups), fv_texts_release(&s->metrics);
   fv_yaml_free(s->yaml);
+  for (size_t i = 0; i < FV_STUDY_OUTPUTS; i++) free(s->outputs[i]);
   free(s->sweeps), free(s->folder), free(s->name), free(s->model), free(s->db), free(s->table), free(s->settings);
   free(s);
 }

@@ -13,7 +13,7 @@
 
 static fv_status no_memory(fv_error *err) { return fv_fail(err, FV_ENOMEM, "no memory for the samples"); }
 
-static char *opened_from(const fv_study *s, const char *path) {
+char *fv_study_opened_from(const fv_study *s, const char *path) {
   return path[0] == '/' || strstr(path, "://") ? fv_strdup(path) : fv_format("%s/%s", s->folder, path);
 }
 
@@ -56,7 +56,7 @@ static fv_status set_key(const fv_study *s, fv_pair *p, const yaml_node_t *key, 
   char **at = fv_pair_text(p, c);
   if (*at && at != &p->sample) return fv_yaml_fail(s->yaml, key, err, "%s is there twice", name);
   if (!c->picture) return fv_pair_set(at, text, err);
-  *at = opened_from(s, text);
+  *at = fv_study_opened_from(s, text);
   return *at ? FV_OK : no_memory(err);
 }
 
@@ -124,7 +124,7 @@ static fv_status read_data_set(fv_study *s, const yaml_node_t *at, fv_error *err
   if (!st) st = check_data_kind(s, fv_yaml_get(s->yaml, at, "data"), d.kind, err);
   char **const paths[] = {&d.table, &d.images, &d.prompts};
   for (int i = 0; i < 3 && !st; i++) {
-    char *from_here = *paths[i] ? opened_from(s, *paths[i]) : NULL;
+    char *from_here = *paths[i] ? fv_study_opened_from(s, *paths[i]) : NULL;
     if (*paths[i] && !from_here) st = no_memory(err);
     free(*paths[i]);
     *paths[i] = from_here;
@@ -186,7 +186,7 @@ fv_status fv_study_read_samples(fv_study *s, fv_error *err) {
   fv_status st = FV_OK;
   if (file) {
     if (!file[0]) return fv_yaml_fail(s->yaml, at, err, "samples has no value; expected a table or a list");
-    if (!(s->table = opened_from(s, file))) return no_memory(err);
+    if (!(s->table = fv_study_opened_from(s, file))) return no_memory(err);
     st = fv_pairs_load(s->table, &s->pairs, err);
     if (st) return fv_yaml_fail_at(s->yaml, at, err), st;
   } else if (at->type == YAML_MAPPING_NODE) {

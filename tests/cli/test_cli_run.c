@@ -189,6 +189,63 @@ static void test_control_pairs(void **state) {
   fv_table_free(own), fv_table_free(control);
 }
 
+static void same_file(const char *a, const char *b) {
+  size_t n = 0, m = 0;
+  char *x = file_text(in_folder(a), &n), *y = file_text(in_folder(b), &m);
+  if (!x || !y || n == 0 || n != m || memcmp(x, y, n) != 0) fail_msg("%s (%zu) is not %s (%zu)", a, n, b, m);
+  free(x), free(y);
+}
+
+/* What the study file asks for beside the database is what the other commands write, once all samples are there. */
+static void test_outputs(void **state) {
+  (void)state;
+  changed("output: {db: out.db}", "output: {csv: t.csv, json: t.json, npz: t.npz, report: t.html}");
+  program_result r = expect_with(&here, 0, "fovea run s.yaml --shard 1/2");
+  assert_non_null(strstr(r.out, "not yet   "));
+  assert_int_equal(access(in_folder("t.csv"), F_OK), -1);
+  program_release(&r);
+  json_t *j = run_json("fovea run s.yaml --json"), *names = json_object_get(j, "outputs");
+  assert_int_equal(json_array_size(names), 4);
+  assert_non_null(strstr(json_string_value(json_array_get(names, 3)), "/t.html"));
+  json_decref(j);
+  r = expect_with(&here, 0, "fovea export s.db --csv e.csv --npz e.npz --json e.json");
+  program_release(&r);
+  r = expect_with(&here, 0, "fovea report s.db --out e.html");
+  program_release(&r);
+  same_file("t.csv", "e.csv"), same_file("t.json", "e.json"), same_file("t.npz", "e.npz"),
+      same_file("t.html", "e.html");
+  unlink(in_folder("t.csv"));
+  r = expect_with(&here, 0, "fovea run s.yaml"); /* nothing is left to compute */
+  assert_non_null(strstr(r.out, "written   "));
+  program_release(&r);
+  same_file("t.csv", "e.csv");
+  unlink(in_folder("s.db"));
+  static const char *const wrong[][2] = {
+      {"{csv: table.csv}", "s.yaml:8:15: "},
+      {"{csv: table.csv}", "table.csv: an output cannot be a file that the study reads"},
+      {"{npz: s.yaml}", "s.yaml: an output cannot be a file that the study reads"},
+      {"{report: ./b.png}", "b.png: an output cannot be a file that the study reads"},
+      {"{csv: u.csv, json: ../%s/u.csv}", "u.csv: two outputs cannot share a file"},
+      {"{csv: s.db}", "s.db: that is the database"},
+      {"{csv: gone/u.csv}", "gone/u.csv: there is no such folder"},
+      {"{cvs: u.csv}", "did you mean csv?"},
+  };
+  for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+    char output[256] = "output: ", *at = output + 8;
+    const char *slash = strrchr(folder, '/'), *name = slash ? slash + 1 : folder, *hole = strstr(wrong[i][0], "%s");
+    if (hole)
+      sprintf(at, "%.*s%s%s", (int)(hole - wrong[i][0]), wrong[i][0], name, hole + 2);
+    else
+      strcpy(at, wrong[i][0]);
+    changed("output: {db: out.db}", output);
+    refuses(1, "fovea run s.yaml", wrong[i][1]);
+    assert_int_equal(access(in_folder("s.db"), F_OK), -1); /* before anything is computed */
+  }
+  changed("output: {db: out.db}", "output: {csv: u.csv}");
+  refuses(1, "fovea run s.yaml --db u.csv", "u.csv: that is the database");
+  write_text("s.yaml", study);
+}
+
 static void test_dry_run(void **state) {
   (void)state;
   write_table(3);
@@ -687,11 +744,22 @@ static void test_full_disk(void **state) {
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, folder_teardown)
   const struct CMUnitTest tests[] = {
-      TEST(test_results),       TEST(test_as_the_commands), TEST(test_control_pairs),
-      TEST(test_dry_run),       TEST(test_retry_excluded),  TEST(test_interrupt),
-      TEST(test_kill),          TEST(test_shards),          TEST(test_parts_of_other_machines),
-      TEST(test_mpi),           TEST(test_changed_study),   TEST(test_nothing_usable),
-      TEST(test_second_writer), TEST(test_bad_files),       TEST(test_full_disk),
+      TEST(test_results),
+      TEST(test_as_the_commands),
+      TEST(test_control_pairs),
+      TEST(test_dry_run),
+      TEST(test_retry_excluded),
+      TEST(test_interrupt),
+      TEST(test_kill),
+      TEST(test_outputs),
+      TEST(test_shards),
+      TEST(test_parts_of_other_machines),
+      TEST(test_mpi),
+      TEST(test_changed_study),
+      TEST(test_nothing_usable),
+      TEST(test_second_writer),
+      TEST(test_bad_files),
+      TEST(test_full_disk),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
