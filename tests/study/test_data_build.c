@@ -148,6 +148,11 @@ static void test_coco_qa(void **state) {
   assert_int_equal(fv_data_build(&o, &s, &err), FV_OK);
   assert_int_equal(s.count, 1);
   fv_pairs_release(&s);
+  o.words = 2, o.limit = 0; /* no fewer, no more */
+  assert_int_equal(fv_data_build(&o, &s, &err), FV_OK);
+  assert_int_equal(s.count, 1);
+  assert_string_equal(s.list[0].sample, "3");
+  fv_pairs_release(&s);
 }
 
 static void test_clevr(void **state) {

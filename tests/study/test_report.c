@@ -508,6 +508,49 @@ static void test_draws_and_words(void **state) {
   free(dom), free(console);
 }
 
+/* The row of the answer is one of the question's: in another stack the row of that number is as any other. */
+static void test_rows_of_the_picture(void **state) {
+  (void)state;
+  fv_store *s;
+  int64_t sweep;
+  size_t size;
+  fv_table *t;
+  OK(fv_store_open(in_folder("rows.db"), FV_STORE_CREATE, &s, &e));
+  OK(fv_store_sweep_add(s, &(fv_store_sweep){.name = "p", .kind = "patch", .spec = "{}"}, &sweep, &e));
+  OK(fv_table_new(&t, &e));
+  fv_sink sink = fv_table_sink(t);
+  for (int k = 0; k < 2; k++)
+    for (int r = 0; r < 4; r++) {
+      fv_row row;
+      fv_row_defaults(&row);
+      row.draw = 0, row.corrupt = "gray", row.stack = k ? "vision" : "text_encoder", row.site = "resid_post";
+      row.layer = 0, row.window = 1, row.row = r, row.op = "replace", row.prob = 0.125f * (float)r;
+      row.clean_prob = 1.0f, row.corrupt_prob = 0.0f;
+      OK(sink.row(sink.user, &row, &e));
+    }
+  fv_store_sample one;
+  fv_store_sample_defaults(&one);
+  one.id = 1, one.name = "only", one.answer_row = 2;
+  OK(fv_store_put(s, &one, &(fv_store_result){sweep, t}, 1, &e));
+  fv_table_free(t);
+  fv_store_close(s);
+  OK(fv_report_write(in_folder("rows.db"), in_folder("rows.html"), NULL, &e));
+  char *html = file_text(in_folder("rows.html"), &size);
+  json_t *data = page_data(html), *map;
+  size_t i, pooled = 0;
+  json_array_foreach(json_object_get(data, "maps"), i, map) {
+    if (json_integer_value(json_object_get(map, "length")) != 0) continue;
+    bool text = strcmp(json_string_value(json_object_get(map, "stack")), "text_encoder") == 0;
+    assert_int_equal(json_array_size(json_object_get(map, "rows")), text ? 2 : 1); /* the answer's, and all */
+    if (text) assert_true(mean_at(map, "prob", 0) == 0.25);
+    assert_true(mean_at(map, "prob", text) == 0.1875);
+    pooled++;
+  }
+  assert_int_equal(pooled, 2);
+  json_decref(data);
+  free(html);
+}
+
 /* One experiment: the table's numbers, two corruptions apart, and the average over draws. */
 static void test_single(void **state) {
   (void)state;
@@ -578,6 +621,7 @@ int main(void) {
                                      cmocka_unit_test(test_browser),
                                      cmocka_unit_test(test_confirmed),
                                      cmocka_unit_test(test_pointer_and_keys),
+                                     cmocka_unit_test(test_rows_of_the_picture),
                                      cmocka_unit_test(test_single),
                                      cmocka_unit_test(test_draws_and_words),
                                      cmocka_unit_test(test_picture_in_a_text),

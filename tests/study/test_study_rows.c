@@ -285,6 +285,34 @@ static void test_control(void **state) {
   assert_true(without > 0 && without <= 4);
 }
 
+/* A sample's draws are its own: neither its place among the samples nor other samples change them. */
+static void test_seeds(void **state) {
+  (void)state;
+  static const char sweep[] = "  - {name: s, kind: trace, restore: text_decoder.1.mlp.out, draws: 2}\n";
+  const one few[] = {answered[4], answered[0]};
+  int64_t seeds[2][2], other;
+  fv_table *t[2];
+  for (int k = 0; k < 2; k++) {
+    fv_study *study;
+    fv_store *store = run("seed: 3\n", k ? few : answered, k ? 2 : 5, sweep, &study);
+    for (int i = 0; i < 2; i++) seeds[k][i] = number_of(store, "seed", few[i].name);
+    t[k] = rows_of(store, "s");
+    fv_store_close(store);
+    fv_study_free(study);
+  }
+  assert_true(seeds[0][0] == seeds[1][0] && seeds[0][1] == seeds[1][1] && seeds[0][0] != seeds[0][1]);
+  for (size_t i = 0, k = 0; i < fv_table_count(t[0]); i++) /* "a" is first there and last here */
+    if (strcmp(fv_table_row(t[0], i)->sample, "a") == 0)
+      assert_true(same_row(fv_table_row(t[0], i), fv_table_row(t[1], fv_table_count(t[1]) / 2 + k++)));
+  fv_table_free(t[0]), fv_table_free(t[1]);
+  fv_study *study;
+  fv_store *store = run("seed: 4\n", few, 2, sweep, &study);
+  other = number_of(store, "seed", "a");
+  assert_true(other != seeds[0][1] && other >= 0 && other <= UINT32_MAX);
+  fv_store_close(store);
+  fv_study_free(study);
+}
+
 /* Two answers of one token, which a study takes when it is told to: no difference, and no effect. */
 static void test_degenerate(void **state) {
   (void)state;
@@ -320,6 +348,8 @@ static void test_modules(void **state) {
   OK(fv_model_open(model_folder, NULL, &model, &e));
   fv_store *store = run("", &x, 1, sweeps, &study);
   fv_table *own = rows_of(store, "own"), *states = rows_of(store, "states");
+  assert_int_equal(number_of(store, "(SELECT count(*) FROM sample_rows WHERE name LIKE 'image%')", "a"), 0);
+  assert_int_equal(number_of(store, "(SELECT count(*) FROM sample_rows WHERE piece LIKE '%shirt')", "a"), 1);
   fv_patch_result r = {0};
   fv_patch_options o = patch_of(store, &x);
   o.site = site, o.nsite = 1, o.rows = "last";
@@ -345,8 +375,8 @@ static int teardown(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_rows), cmocka_unit_test(test_no_answer),
-                                     cmocka_unit_test(test_control), cmocka_unit_test(test_degenerate),
-                                     cmocka_unit_test(test_modules)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_rows),       cmocka_unit_test(test_no_answer),
+                                     cmocka_unit_test(test_control),    cmocka_unit_test(test_seeds),
+                                     cmocka_unit_test(test_degenerate), cmocka_unit_test(test_modules)};
   return cmocka_run_group_tests(tests, setup, teardown);
 }
