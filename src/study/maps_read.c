@@ -117,10 +117,12 @@ static fv_status read_values(reader *r, fv_error *err) {
 
 /* ---- labels ---- */
 
+/* A piece as answers are written: where words begin with a mark, U+2581, without it. */
+#define WORD "lower(replace(t.piece, char(9601), ''))"
 static const char pieces[] =
-    "SELECT k.g, k.o, ifnull(k.n, 0), t.row, min(t.piece), max(t.piece), min(lower(t.piece) = lower(k.correct) OR"
-    " ifnull(k.at, -1) = t.row), min(lower(t.piece) = lower(k.incorrect)) FROM k JOIN sample_rows t ON t.sample_id = "
-    "k.id"
+    "SELECT k.g, k.o, ifnull(k.n, 0), t.row, min(t.piece), max(t.piece), min(" WORD
+    " = lower(k.correct) OR ifnull(k.at, -1) = t.row), min(" WORD
+    " = lower(k.incorrect)) FROM k JOIN sample_rows t ON t.sample_id = k.id"
     " AND t.stack = ?2 WHERE k.id IN (SELECT sample_id FROM bases WHERE sweep_id = ?1) AND ?3 IS NOT NULL"
     " GROUP BY 1, 2, 3, 4";
 

@@ -151,6 +151,44 @@ static void test_some_rows(void **state) {
   fv_store_close(store);
 }
 
+/* Rows where samples differ are called by what stands there, also where pieces mark the beginnings of words. */
+static void test_marked_words(void **state) {
+  (void)state;
+  static const char *const words[2][4] = {{"\xE2\x96\x81is", "\xE2\x96\x81red",
+                                           "\xE2\x96\x81"
+                                           "blue",
+                                           "it"},
+                                          {"\xE2\x96\x81is", "\xE2\x96\x81Old", "new", "he"}};
+  fv_store *store;
+  fv_maps m;
+  int64_t id;
+  unlink(DB);
+  OK(fv_store_open(DB, FV_STORE_CREATE, &store, ERR));
+  OK(fv_store_sweep_add(store, &(fv_store_sweep){0, "states", "patch", "{}"}, &id, ERR));
+  for (int k = 0; k < 2; k++) {
+    fv_table *t;
+    OK(fv_table_new(&t, ERR));
+    fv_sink sink = fv_table_sink(t);
+    fv_row r;
+    fv_row_defaults(&r);
+    r.stack = "language", r.site = "resid_post", r.layer = r.row = 0, r.prob = 0.5f;
+    OK(sink.row(sink.user, &r, ERR));
+    fv_store_row list[4];
+    for (int i = 0; i < 4; i++) list[i] = (fv_store_row){"language", i, i, words[k][i], ""};
+    fv_store_sample s;
+    fv_store_sample_defaults(&s);
+    s.id = k + 1, s.name = k ? "b" : "a", s.rows = list, s.nrows = 4;
+    s.correct = k ? "old" : "red", s.incorrect = k ? "New" : "blue";
+    OK(fv_store_put(store, &s, &(fv_store_result){id, t}, 1, ERR));
+    fv_table_free(t);
+  }
+  OK(fv_maps_read(store, &(fv_maps_query){.metric = FV_HEADS_PROB}, &m, ERR));
+  static const char *const labels[] = {"\xE2\x96\x81is", "<correct>", "<incorrect>", "<other>"};
+  for (int i = 0; i < 4; i++) assert_string_equal(m.list[0].labels[i], labels[i]);
+  fv_maps_release(&m);
+  fv_store_close(store);
+}
+
 static void test_means(void **state) {
   (void)state;
   fv_store *store = make();
@@ -261,7 +299,8 @@ static void test_places(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_some_rows), cmocka_unit_test(test_means),
-                                     cmocka_unit_test(test_errors), cmocka_unit_test(test_places)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_some_rows), cmocka_unit_test(test_marked_words),
+                                     cmocka_unit_test(test_means), cmocka_unit_test(test_errors),
+                                     cmocka_unit_test(test_places)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
