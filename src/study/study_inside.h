@@ -43,7 +43,7 @@ struct fv_study {
   fv_texts groups, metrics;
   const yaml_node_t *samples_at, *sweeps_at, *output_at;
   char *outputs[FV_STUDY_OUTPUTS]; /* as paths that can be opened here; NULL: not asked for */
-  char *table; /* the file of samples; NULL: they are in the study, or made from a data set */
+  char *table;                     /* the file of samples; NULL: they are in the study, or made from a data set */
   fv_pairs pairs;
   size_t nsweeps;
   fv_study_sweep *sweeps;
