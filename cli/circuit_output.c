@@ -107,6 +107,7 @@ static fv_status print_study(const circuit_run *r, const circuit_study *one, boo
   FILE *out = r->s->out;
   fprintf(out, "%s: %s %s, sweep %s, %lld sample%s", one->name, one->heads.stack, one->heads.site, one->heads.sweep,
           (long long)c->samples, c->samples == 1 ? "" : "s");
+  if (one->heads.window > 1) fprintf(out, ", windows of %lld layers", (long long)one->heads.window);
   if (one->heads.dropped)
     fprintf(out, "; %lld without %s%s left out", (long long)one->heads.dropped,
             strcmp(rows_name(a), "answer") == 0 ? "the answer's row" : "the row ",
@@ -125,8 +126,11 @@ static fv_status print_study(const circuit_run *r, const circuit_study *one, boo
         out,
         "note: with %lld %s no p is below %.2g, so that one head alone cannot be significant among %lld; --test none "
         "goes by the threshold alone\n",
-        (long long)(c->exact ? c->samples : a->permutations), c->exact ? "samples" : "permutations", least,
-        (long long)c->measured);
+        (long long)(c->exact ? c->samples : a->permutations),
+        !c->exact         ? "permutations"
+        : c->samples == 1 ? "sample"
+                          : "samples",
+        least, (long long)c->measured);
   fv_status st = full ? print_table(r, one) : FV_OK;
   if (!st && full) print_profile(out, c);
   return st;
@@ -211,6 +215,7 @@ static void json_study(fv_json_out *j, const circuit_study *one) {
   fv_json_out_text(j, "stack", one->heads.stack);
   fv_json_out_text(j, "site", one->heads.site);
   fv_json_out_text(j, "direction", one->heads.noise ? "noise" : "denoise");
+  fv_json_out_int(j, "window", one->heads.window);
   fv_json_out_int(j, "samples", c->samples);
   fv_json_out_int(j, "dropped", one->heads.dropped);
   fv_json_out_int(j, "excluded", c->excluded);

@@ -155,6 +155,11 @@ static fv_status confirm(circuit_run *r) {
   for (int64_t i = 0; heads && i < c->layers * c->heads; i++)
     if (c->list[i].in_circuit) heads[2 * n] = c->list[i].layer, heads[2 * n + 1] = c->list[i].head, n++;
   if (!st && n == 0) st = fv_fail(&r->s->err, FV_ENOTFOUND, "%s: the circuit has no head to switch off", r->list[0].db);
+  if (!st && r->list[0].heads.window > 1)
+    st =
+        fv_fail(&r->s->err, FV_EUSAGE,
+                "--confirm switches off single heads, and %s patched windows of %lld layers; use a sweep with window 1",
+                r->list[0].heads.sweep, (long long)r->list[0].heads.window);
   if (!st) st = fv_store_open(r->list[0].db, FV_STORE_WRITE, &store, &r->s->err);
   if (!st) st = fv_store_manifest(store, "model", &own, &r->s->err);
   if (!st) st = fv_store_manifest(store, "model_sha256", &hash, &r->s->err);

@@ -37,7 +37,8 @@ typedef struct fv_heads_query {
 
 typedef struct fv_heads {
   char *sweep, *stack, *site;
-  bool noise; /* corrupted states were written into the clean run */
+  bool noise;     /* corrupted states were written into the clean run */
+  int64_t window; /* layers that were patched together, around the one that a value stands at */
   int64_t samples, layers, heads;
   double *values;         /* [samples, layers, heads]; the mean over corruptions and draws; NaN: no value */
   char **names, **groups; /* [samples]; a group may be NULL */

@@ -53,7 +53,7 @@ static fv_status measure(reader *r, fv_error *err) {
   int64_t cells, least = 0;
   fv_status st =
       fv_store_prepare(r->store,
-                       "SELECT max(p.layer), max(c.head), max(c.row), min(min(p.layer, c.head, ifnull(c.row, 0)))"
+                       "SELECT max(p.layer), max(c.head), max(c.row), min(min(p.layer, c.head, ifnull(c.row, 0))), max(p.window)"
                        " FROM bases b CROSS JOIN cells c ON c.base_id = b.id CROSS JOIN places p ON p.id = c.place_id"
                        " WHERE b.sweep_id = ? AND p.stack = ? AND p.site = ? AND c.head IS NOT NULL",
                        &s, err);
@@ -64,7 +64,7 @@ static fv_status measure(reader *r, fv_error *err) {
   if (!st && more) {
     out->layers = sqlite3_column_int64(s, 0), out->heads = sqlite3_column_int64(s, 1);
     r->rows = r->kind == ROW_MAX ? sqlite3_column_int64(s, 2) : 0;
-    least = sqlite3_column_int64(s, 3);
+    least = sqlite3_column_int64(s, 3), out->window = sqlite3_column_int64(s, 4);
   }
   sqlite3_finalize(s);
   if (st) return st;
@@ -315,7 +315,7 @@ void fv_heads_release(fv_heads *h) {
 
 fv_status fv_heads_of_group(const fv_heads *all, const char *group, fv_heads *out, fv_error *err) {
   int64_t one = all->layers * all->heads;
-  *out = (fv_heads){.noise = all->noise, .layers = all->layers, .heads = all->heads};
+  *out = (fv_heads){.noise = all->noise, .window = all->window, .layers = all->layers, .heads = all->heads};
   out->sweep = fv_strdup(all->sweep), out->stack = fv_strdup(all->stack), out->site = fv_strdup(all->site);
   out->values = fv_alloc((size_t)(all->samples * one), sizeof *out->values);
   out->names = fv_alloc((size_t)all->samples, sizeof *out->names);

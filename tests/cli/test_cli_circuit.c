@@ -209,6 +209,32 @@ static void test_degenerate(void **state) {
   unlink("keep.yaml"), unlink("leave.yaml");
 }
 
+/* A head's number is of windows around its layer where the sweep patched such. */
+static void test_window(void **state) {
+  (void)state;
+  char text[1024];
+  snprintf(
+      text, sizeof text,
+      "model: %s\nsamples:\n"
+      "  - {image: own.db-0.ppm, corrupt_image: own.db-2.ppm, question: is it red, correct: red, incorrect: blue}\n"
+      "sweeps:\n  - {kind: patch, site: text_encoder.*.cross.z, heads: each, corrupt: image, window: 3}\n",
+      planted.dir);
+  file_write("wide.yaml", text, strlen(text));
+  program_result r = expect(0, "fovea run wide.yaml");
+  program_release(&r);
+  r = expect(0, "fovea circuit wide.db --test none");
+  assert_non_null(strstr(r.out, "1 sample, windows of 3 layers\n"));
+  program_release(&r);
+  json_t *all = expect_json("fovea circuit wide.db --test none --json");
+  assert_true(number(study(all, 0), "window") == 3.0);
+  json_decref(all);
+  r = expect(2, "fovea circuit wide.db --test none --threshold -9 --confirm");
+  assert_non_null(strstr(r.err, "patched windows of 3 layers"));
+  program_release(&r);
+  database_remove("wide.db");
+  unlink("wide.yaml");
+}
+
 static void test_confirm(void **state) {
   (void)state;
   char line[512];
@@ -278,7 +304,7 @@ static void test_refused(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_found),      cmocka_unit_test(test_common),
                                      cmocka_unit_test(test_table),      cmocka_unit_test(test_several_sweeps),
-                                     cmocka_unit_test(test_degenerate), cmocka_unit_test(test_confirm),
-                                     cmocka_unit_test(test_refused)};
+                                     cmocka_unit_test(test_degenerate), cmocka_unit_test(test_window),
+                                     cmocka_unit_test(test_confirm),    cmocka_unit_test(test_refused)};
   return cmocka_run_group_tests(tests, setup, teardown);
 }
