@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <png.h>
 
@@ -80,7 +81,8 @@ static bool is_folder(const char *path) {
 
 fv_status fv_data_cifar10(const fv_data_options *o, fv_pairs *out, fv_error *err) {
   fv_image im = {0};
-  if (mkdir(o->images, 0777) != 0 && !(errno == EEXIST && is_folder(o->images)))
+  bool made = mkdir(o->images, 0777) == 0;
+  if (!made && !(errno == EEXIST && is_folder(o->images)))
     return fv_fail(err, FV_EIO, "%s: cannot make the folder for the pictures: %s", o->images, strerror(errno));
   fv_status st = fv_image_new(FV_CIFAR_SIDE, FV_CIFAR_SIDE, "picture", &im, err);
   if (!st && !is_folder(o->batches)) st = add_batch(o, o->batches, &im, out, err);
@@ -91,5 +93,6 @@ fv_status fv_data_cifar10(const fv_data_options *o, fv_pairs *out, fv_error *err
     free(path);
   }
   fv_image_release(&im);
+  if (st && made) (void)rmdir(o->images); /* it stays when there is something in it */
   return st;
 }

@@ -51,12 +51,12 @@ static fv_status measure(reader *r, fv_error *err) {
   sqlite3_stmt *s = NULL;
   bool more = false;
   int64_t cells, least = 0;
-  fv_status st =
-      fv_store_prepare(r->store,
-                       "SELECT max(p.layer), max(c.head), max(c.row), min(min(p.layer, c.head, ifnull(c.row, 0))), max(p.window)"
-                       " FROM bases b CROSS JOIN cells c ON c.base_id = b.id CROSS JOIN places p ON p.id = c.place_id"
-                       " WHERE b.sweep_id = ? AND p.stack = ? AND p.site = ? AND c.head IS NOT NULL",
-                       &s, err);
+  fv_status st = fv_store_prepare(
+      r->store,
+      "SELECT max(p.layer), max(c.head), max(c.row), min(min(p.layer, c.head, ifnull(c.row, 0))), max(p.window)"
+      " FROM bases b CROSS JOIN cells c ON c.base_id = b.id CROSS JOIN places p ON p.id = c.place_id"
+      " WHERE b.sweep_id = ? AND p.stack = ? AND p.site = ? AND c.head IS NOT NULL",
+      &s, err);
   if (st) return st;
   sqlite3_bind_int64(s, 1, r->sweep_id);
   fv_store_bind_text(s, 2, out->stack), fv_store_bind_text(s, 3, out->site);

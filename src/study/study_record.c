@@ -22,7 +22,8 @@ typedef struct differences {
 static void shown(char *out, size_t n, const json_t *j) {
   char *text = j ? json_dumps(j, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
   size_t length = text ? strlen(text) : 0;
-  snprintf(out, n, "%.60s%s", text ? text : "nothing", length > 60 ? "..." : "");
+  snprintf(out, n, "%.*s%s", length > n - 1 ? (int)n - 4 : (int)n - 1, text ? text : "nothing",
+           length > n - 1 ? "..." : "");
   free(text);
 }
 

@@ -223,6 +223,8 @@ static void test_refused(void **state) {
   says(1, "fovea data coco-qa --table coco.csv --images . --out o.csv --words 3", "no sample is left; 1 are excluded");
   says(2, "fovea data nothing --out o.csv", "there is no data set \"nothing\"");
   says(1, "fovea data coco --out o.csv", "COCO instance annotations");
+  says(1, "fovea data cifar10 --batches coco.csv --images new --out o.csv", "coco.csv");
+  assert_int_equal(access(in_folder("new"), F_OK), -1); /* no empty folder is left */
   says(2, "fovea data fer --images . --out o.csv --gray", "--gray belongs to cifar10");
   says(2, "fovea data fer --images . --out o.csv --rule fer", "--rule does not belong to `fovea data fer`");
   says(2, "fovea data fer more --images . --out o.csv", "unexpected argument \"more\"");

@@ -636,6 +636,13 @@ static void test_changed_study(void **state) {
     changed(changes[i][0], changes[i][1]);
     refuses(1, "fovea run s.yaml", changes[i][2]);
   }
+  changed("seed: 5", "seed: 5\nlimit: 4");
+  program_result r = expect_with(&here, 1, "fovea run s.yaml");
+  const char *hash = strstr(r.err, "samples.sha256 is \"");
+  assert_non_null(hash);
+  assert_int_equal(strspn(hash + 19, "0123456789abcdef"), 64); /* whole, in its quotes */
+  assert_int_equal(hash[19 + 64], '"');
+  program_release(&r);
   changed("seed: 5", "seed: 5\nthreads: 1\nmemory: 1G\nname: another");
   same_as(digest, "fovea run s.yaml --json"); /* these change no result */
   write_text("s.yaml", study);
