@@ -2,23 +2,31 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unicode/uchar.h>
 
+#include "base/bytes.h"
 #include "model/loaded.h"
 
-static bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'); }
+/* A character takes four tokens at most, one a byte. */
+enum { MOST_TOKENS = 4 };
 
-/* Whether the token at row `end` makes the pieces before it the beginning of a longer word, as "##ish" does behind
- * "red": the text of both has no blank or mark in between. */
+/* Whether what stands behind the pieces up to row `end` makes them the beginning of a longer word, as "##ish" does
+ * behind "red": in the text of both there is a letter or digit right behind. */
 static fv_status continues_word(const fv_model *m, const fv_text *t, int64_t first, int64_t end, bool *yes,
                                 fv_error *err) {
   char *run = NULL, *longer = NULL;
   size_t n = 0, more = 0;
+  int64_t last = end + MOST_TOKENS < t->count ? end + MOST_TOKENS : t->count;
   *yes = false;
-  if (end >= t->count || !fv_tokenizer_piece(m->tokenizer, t->ids[end])) return FV_OK;
+  /* A row of the picture has no piece. */
+  while (last > end && !fv_tokenizer_piece(m->tokenizer, t->ids[last - 1])) last--;
   fv_status st = fv_tokenizer_decode(m->tokenizer, t->ids + first, (size_t)(end - first), false, &run, &n, err);
-  if (!st)
-    st = fv_tokenizer_decode(m->tokenizer, t->ids + first, (size_t)(end - first) + 1, false, &longer, &more, err);
-  if (!st && more > n && memcmp(run, longer, n) == 0) *yes = is_letter(longer[n]);
+  if (!st) st = fv_tokenizer_decode(m->tokenizer, t->ids + first, (size_t)(last - first), false, &longer, &more, err);
+  if (!st && more > n && memcmp(run, longer, n) == 0) {
+    uint32_t code;
+    fv_utf8_scan(longer + n, more - n, &code);
+    *yes = u_isalnum((UChar32)code);
+  }
   free(run), free(longer);
   return st;
 }

@@ -469,6 +469,23 @@ static void the_answer_in_the_question(void **state) {
 
 /* As above where the text ends with the question, behind the picture's rows, and pieces say where words begin instead
  * of how they go on. */
+static void answer_behind(const char *model, const char *image, const char *prompt, const char *correct, int behind) {
+  static const char *const gray[] = {"gray"}, *const sites[] = {"language.0.resid_post"};
+  fv_model *m;
+  fv_patch_options o;
+  lines l;
+  OK(fv_model_open(model, NULL, &m, ERR));
+  fv_patch_defaults(&o);
+  o.input.image = image, o.input.prompt = prompt, o.correct = correct;
+  o.corrupt = gray, o.ncorrupt = 1, o.site = sites, o.nsite = 1, o.rows = "last";
+  OK(try_patch(m, &o, &l, ERR));
+  int64_t rows = fv_table_row(l.table, 0)->row + 1, row = behind ? rows - behind : -1;
+  if (l.result.answer_row != row)
+    fail_msg("%s, %s: row %d of %d", prompt, correct, (int)l.result.answer_row, (int)rows);
+  lines_free(&l);
+  fv_model_close(m);
+}
+
 static void the_answer_in_the_prompt(void **state) {
   (void)state;
   static const struct {
@@ -476,27 +493,15 @@ static void the_answer_in_the_prompt(void **state) {
     int behind; /* the row, counted from the end; 0: none */
   } cases[] = {{"<image> is the dog red", "red", 1},       {"<image> is the red dog", "red", 2},
                {"<image> is the redish dog", "red", 0},    {"<image> is it redish or red, dog", "red", 3},
-               {"<image> is the redish dog", "redish", 2}, {"<image> is it redo or red?", "red", 2}};
-  static const char *const gray[] = {"gray"}, *const sites[] = {"language.0.resid_post"};
-  for (int k = 0; k < 2; k++) {
-    fv_model *m;
-    fv_patch_options o;
-    lines l;
-    OK(fv_model_open(k ? FV_TEST_DATA "/llava/grouped" : FV_TEST_DATA "/llava/first", NULL, &m, ERR));
-    fv_patch_defaults(&o);
-    o.input.image = FV_TEST_DATA "/llava/first/vectors/image0.png";
-    o.corrupt = gray, o.ncorrupt = 1, o.site = sites, o.nsite = 1, o.rows = "last";
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-      o.input.prompt = cases[i].prompt, o.correct = cases[i].correct;
-      OK(try_patch(m, &o, &l, ERR));
-      int64_t rows = fv_table_row(l.table, 0)->row + 1;
-      int64_t row = cases[i].behind ? rows - cases[i].behind : -1;
-      if (l.result.answer_row != row)
-        fail_msg("%s, %s: row %d of %d", cases[i].prompt, cases[i].correct, (int)l.result.answer_row, (int)rows);
-      lines_free(&l);
-    }
-    fv_model_close(m);
+               {"<image> is the redish dog", "redish", 2}, {"<image> is it redo or red?", "red", 2}},
+    bytes[] = {{"<image> is it red\u00e9", "red", 0}, {"<image> is it red\u201d", "red", 4}};
+  const char *image = FV_TEST_DATA "/llava/first/vectors/image0.png";
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    answer_behind(FV_TEST_DATA "/llava/first", image, cases[i].prompt, cases[i].correct, cases[i].behind);
+    answer_behind(FV_TEST_DATA "/llava/grouped", image, cases[i].prompt, cases[i].correct, cases[i].behind);
   }
+  for (size_t i = 0; i < sizeof bytes / sizeof *bytes; i++) /* characters in several tokens */
+    answer_behind(FV_SOURCE_DIR "/models/llava-demo", image, bytes[i].prompt, bytes[i].correct, bytes[i].behind);
 }
 
 /* A wave in pieces, other threads, other neighbours: the same bits. */
