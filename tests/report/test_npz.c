@@ -123,16 +123,19 @@ static void kinds(void **state) {
 static void empty_arrays(void **state) {
   (void)state;
   fv_npz *z;
-  int64_t shape[] = {0, 3};
+  int64_t shape[] = {0, 3}, many[] = {0, 1, 1000000000, 1, 1, 1, 1, 1};
   size_t size, n;
   char *zip;
   assert_int_equal(fv_npz_open("npz_empty.npz", &z, NULL), FV_OK);
   assert_int_equal(fv_npz_add(z, "none", FV_NPY_F32, 2, shape, NULL, NULL), FV_OK);
+  assert_int_equal(fv_npz_add(z, "long", FV_NPY_F32, 8, many, NULL, NULL), FV_OK);
   assert_int_equal(fv_npz_commit(z, NULL), FV_OK);
   assert_int_equal(fv_file_read("npz_empty.npz", 1 << 20, &zip, &size, NULL), FV_OK);
   const char *npy = member(zip, size, "none.npy", &n);
   assert_int_equal(n, 128);
   assert_non_null(strstr(npy + 10, "'shape': (0, 3), }"));
+  assert_non_null(member(zip, size, "long.npy", &n)); /* data begin at a multiple of 64 */
+  assert_int_equal(n, 128);
   free(zip);
   unlink("npz_empty.npz");
 }
