@@ -60,7 +60,8 @@ typedef struct fv_study_options {
   const char *db;        /* instead of the study's; NULL: that one */
   int64_t shard, shards; /* shard 1..shards of the samples; shards 0: all of them */
   size_t memory;         /* bytes for activations, 0: no limit */
-  int64_t wave_samples;  /* samples that share one wave, 8 at most; 0: as many as are no more than 12 Gflop together */
+  int64_t wave_samples;  /* samples that share one wave, 8 at most; 0: as many as are no more than 12 Gflop and 4,096
+                            runs together */
   fv_progress progress;  /* share of this call's samples that is done; fn may be NULL */
 } fv_study_options;
 
