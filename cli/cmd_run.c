@@ -125,8 +125,8 @@ static fv_status report(run_job *j, const char *path, const fv_study_result *r) 
   if (n.done == 0 && n.excluded > 0 && j->options.shards == 0)
     return fv_fail(&s->err, FV_EFORMAT, "%s: no sample can be used; all %lld are excluded", path,
                    (long long)n.excluded);
-  bool whole = n.samples == fv_study_samples(j->study);
-  if (whole) st = fv_study_write_outputs(j->study, path, &s->err);
+  bool whole;
+  st = fv_study_write_outputs(j->study, path, &whole, &s->err);
   if (st) return st;
   double bytes = stat(path, &info) == 0 ? (double)info.st_size : 0.0;
   if (s->args->json) {
@@ -147,6 +147,9 @@ static fv_status report(run_job *j, const char *path, const fv_study_result *r) 
   }
   fprintf(s->out, "samples   %lld of %lld: %lld done, %lld excluded\n", (long long)n.samples,
           (long long)fv_study_samples(j->study), (long long)n.done, (long long)n.excluded);
+  if (n.added)
+    fprintf(s->out, "          and %lld added by %s\n", (long long)n.added,
+            n.added == 1 ? "a single experiment" : "single experiments");
   if (r->reason[0]) fprintf(s->out, "          excluded: %s%s\n", r->reason, r->excluded > 1 ? "; and more" : "");
   print_left_out(j, 10);
   fprintf(s->out, "rows      %lld, in %s (%s)\n", (long long)n.cells, path, bytes_text(bytes, size));

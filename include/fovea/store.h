@@ -110,7 +110,9 @@ fv_status fv_store_forget_excluded(fv_store *store, int64_t *count, fv_error *er
 fv_status fv_store_has(const fv_store *store, int64_t id, bool *yes, fv_error *err);
 
 typedef struct fv_store_counts {
-  int64_t samples, done, excluded, failed, sweeps, bases, cells;
+  int64_t samples, done, excluded, failed; /* of the study */
+  int64_t added;                           /* samples of single experiments (fv_store_add_patch, fv_store_add_trace) */
+  int64_t sweeps, bases, cells;            /* of all */
 } fv_store_counts;
 /* How much the database holds. */
 fv_status fv_store_count(const fv_store *store, fv_store_counts *out, fv_error *err);

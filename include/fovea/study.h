@@ -104,9 +104,10 @@ fv_status fv_study_matches(const fv_study *study, const char *db, fv_error *err)
 char *fv_study_shard_path(const char *db, int64_t shard, int64_t shards);
 /* The shards that lie beside a database. Release each and the list with free(). */
 fv_status fv_study_shards_found(const char *db, char ***paths, size_t *count, fv_error *err);
-/* Writes the outputs from what a database holds (NULL: the study's own), each complete or not at all. Errors: those of
- * fv_export_csv, fv_export_json, fv_export_npz and fv_report_write. */
-fv_status fv_study_write_outputs(const fv_study *study, const char *db, fv_error *err);
+/* Writes the outputs, each complete or not at all, if the database (NULL: the study's own) has all of the study's
+ * samples; *written says whether. Errors: those of fv_study_matches, fv_export_csv, fv_export_json, fv_export_npz and
+ * fv_report_write. */
+fv_status fv_study_write_outputs(const fv_study *study, const char *db, bool *written, fv_error *err);
 
 /* Adds what the databases hold to `db`, which is made when there is none; samples that it has are left alone. They
  * must be of the same study and the same model (FV_EMISMATCH). Each is added in one transaction; an empty file, as a

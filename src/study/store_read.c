@@ -42,15 +42,20 @@ fv_status fv_store_has(const fv_store *s, int64_t id, bool *yes, fv_error *err) 
   return st;
 }
 
+#define TEXT_OF(number) #number
+#define TEXT(number) TEXT_OF(number)
+#define OF_STUDY "id <= " TEXT(FV_STORE_OWN_SAMPLES)
+
 fv_status fv_store_count(const fv_store *s, fv_store_counts *out, fv_error *err) {
   *out = (fv_store_counts){0};
   struct {
     const char *sql;
     int64_t *to;
-  } const list[] = {{"SELECT count(*) FROM samples", &out->samples},
-                    {"SELECT count(*) FROM samples WHERE status = 'done'", &out->done},
-                    {"SELECT count(*) FROM samples WHERE status = 'excluded'", &out->excluded},
-                    {"SELECT count(*) FROM samples WHERE status = 'failed'", &out->failed},
+  } const list[] = {{"SELECT count(*) FROM samples WHERE " OF_STUDY, &out->samples},
+                    {"SELECT count(*) FROM samples WHERE " OF_STUDY " AND status = 'done'", &out->done},
+                    {"SELECT count(*) FROM samples WHERE " OF_STUDY " AND status = 'excluded'", &out->excluded},
+                    {"SELECT count(*) FROM samples WHERE " OF_STUDY " AND status = 'failed'", &out->failed},
+                    {"SELECT count(*) FROM samples WHERE NOT " OF_STUDY, &out->added},
                     {"SELECT count(*) FROM sweeps", &out->sweeps},
                     {"SELECT count(*) FROM bases", &out->bases},
                     {"SELECT count(*) FROM cells", &out->cells}};

@@ -124,9 +124,17 @@ fv_status fv_study_check_outputs(const fv_study *s, const char *db, fv_error *er
 
 /* ---- writing ---- */
 
-fv_status fv_study_write_outputs(const fv_study *s, const char *db, fv_error *err) {
-  fv_status st = FV_OK;
+fv_status fv_study_write_outputs(const fv_study *s, const char *db, bool *written, fv_error *err) {
+  int64_t all = 0, stored = 0;
+  bool *todo = fv_alloc(s->pairs.count, sizeof *todo);
+  *written = false;
+  if (!todo) return no_memory(err);
+  /* By what is missing, not by a number: samples that were added by hand are none of the study's. */
+  fv_status st = fv_study_todo(s, &(fv_study_options){.db = db}, todo, &all, &stored, err);
+  free(todo);
+  if (st || stored < all) return st;
   for (size_t i = 0; i < FV_STUDY_OUTPUTS && !st; i++)
     if (s->outputs[i]) st = kinds[i].write(db ? db : s->db, s->outputs[i], err);
+  *written = !st;
   return st;
 }

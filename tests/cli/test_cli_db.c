@@ -73,7 +73,7 @@ static void test_rows(void **state) {
   same_rows(csv, rows);
   free(csv), free(rows);
   fv_store_counts c = counts("a.db");
-  assert_true(c.samples == 1 && c.sweeps == 2);
+  assert_true(c.added == 1 && c.sweeps == 2);
 }
 
 static void test_again(void **state) {
@@ -82,16 +82,16 @@ static void test_again(void **state) {
   fv_store_counts first = counts("a.db");
   done("fovea trace $M $I $Q --draws 3 --db a.db"); /* the same replaces itself */
   fv_store_counts c = counts("a.db");
-  assert_true(c.samples == 1 && c.sweeps == 1 && c.cells == first.cells && c.bases == 3);
+  assert_true(c.added == 1 && c.sweeps == 1 && c.cells == first.cells && c.bases == 3);
   done("fovea trace $M --image $V/image1.png $Q --draws 3 --db a.db"); /* another sample of the same sweep */
   c = counts("a.db");
-  assert_true(c.samples == 2 && c.sweeps == 1 && c.cells == 2 * first.cells);
+  assert_true(c.added == 2 && c.sweeps == 1 && c.cells == 2 * first.cells);
   done("fovea trace $M $I $Q --draws 2 --db a.db"); /* another sweep of the same sample */
   c = counts("a.db");
-  assert_true(c.samples == 2 && c.sweeps == 2);
+  assert_true(c.added == 2 && c.sweeps == 2);
   done(PATCH "--db a.db");
   c = counts("a.db");
-  assert_true(c.samples == 2 && c.sweeps == 3);
+  assert_true(c.added == 2 && c.sweeps == 3);
 }
 
 /* What is another experiment does not replace the first one: another corrupted picture or text, other answers. What
@@ -117,8 +117,8 @@ static void test_other_experiments(void **state) {
     for (size_t i = 0; i < 10; i++) {
       done(cases[i].line);
       fv_store_counts c = counts("a.db");
-      if (!again && c.samples != cases[i].samples) fail_msg("%s\n%lld samples", cases[i].line, (long long)c.samples);
-      if (again) assert_true(c.samples == 6 && c.bases == bases[9]);
+      if (!again && c.added != cases[i].samples) fail_msg("%s\n%lld samples", cases[i].line, (long long)c.added);
+      if (again) assert_true(c.added == 6 && c.bases == bases[9]);
       if (!again) assert_true((bases[i] = c.bases) == (int64_t)i + 1);
     }
 }
@@ -129,10 +129,10 @@ static void test_own_answer(void **state) {
   for (int again = 0; again < 2; again++) {
     done(BASE "--corrupt-image $V/image1.png");
     fv_store_counts c = counts("a.db");
-    assert_true(again ? c.samples == 2 && c.bases == 2 : c.samples == 1 && c.bases == 1);
+    assert_true(again ? c.added == 2 && c.bases == 2 : c.added == 1 && c.bases == 1);
     done(BASE "--corrupt-image $V/image1.png --correct red");
     c = counts("a.db");
-    assert_true(c.samples == 2 && c.bases == 2);
+    assert_true(c.added == 2 && c.bases == 2);
   }
 }
 
@@ -143,7 +143,7 @@ static void test_texts(void **state) {
   "fovea trace " FV_TEST_DATA "/clip/zip --image " FV_TEST_DATA "/clip/zip/vectors/image0.png --corrupt gray "
   done(CLIP "--prompt 'a dog' --prompt 'a beach' --layer-start 1 --db a.db");
   done(CLIP "--prompt 'a dog' --prompt 'a shirt' --layer-start 1 --db a.db");
-  assert_int_equal(counts("a.db").samples, 2);
+  assert_int_equal(counts("a.db").added, 2);
 }
 
 /* Several pictures: all of them are kept, shown, and part of what a sample is. */
@@ -154,9 +154,9 @@ static void test_pictures(void **state) {
 #define TWO "fovea patch " PAIR " " PICTURES "--rows last --layers 0 --correct id:7 "
   done(TWO "--corrupt image2:" PAIR "/pairs/image0.png --db a.db --html p.html");
   done(TWO "--corrupt image2:" PAIR "/pairs/image0.png --db a.db");
-  assert_int_equal(counts("a.db").samples, 1);
+  assert_int_equal(counts("a.db").added, 1);
   done("fovea trace " PAIR " " PICTURES "--draws 1 --layer-start 1 --db a.db");
-  assert_int_equal(counts("a.db").samples, 1);
+  assert_int_equal(counts("a.db").added, 1);
   done(TWO "--corrupt image1:" PAIR "/pairs/image1.png --db a.db"); /* the corruption of another picture */
   done("fovea trace " PAIR " --image " PAIR "/pairs/image0.png --question what --draws 1 --layer-start 1 --db a.db");
   done("fovea report a.db --out r.html");
@@ -178,7 +178,7 @@ static void test_pictures(void **state) {
     json_decref(data);
     free(html);
   }
-  assert_int_equal(counts("a.db").samples, 3);
+  assert_int_equal(counts("a.db").added, 3);
 }
 
 static void test_failures(void **state) {
@@ -189,7 +189,7 @@ static void test_failures(void **state) {
   assert_int_equal(access(in_folder("a.db"), F_OK), -1);
   done("fovea trace $M $I $Q --draws 1 --db a.db");
   refuses(1, "fovea trace " FV_TEST_DATA "/blip/legacy $I $Q --draws 1 --db a.db", "another model");
-  assert_int_equal(counts("a.db").samples, 1);
+  assert_int_equal(counts("a.db").added, 1);
   file_write(in_folder("b.db"), "this is not a database; it is a text", 36);
   refuses(1, "fovea trace $M $I $Q --draws 1 --db b.db", "not a database");
   refuses(1, "fovea trace $M $I $Q --draws 1 --db nowhere/b.db", "nowhere");
@@ -205,15 +205,15 @@ static void test_with_a_study(void **state) {
   done("fovea run s.yaml --db a.db");
   done("fovea trace $M $I $Q --draws 2 --db a.db");
   fv_store_counts c = counts("a.db");
-  assert_true(c.samples == 2 && c.sweeps == 2);
+  assert_true(c.samples == 1 && c.added == 1 && c.sweeps == 2);
   done("fovea run s.yaml --db a.db");
   c = counts("a.db");
-  assert_true(c.samples == 2 && c.sweeps == 2);
+  assert_true(c.samples == 1 && c.added == 1 && c.sweeps == 2);
   /* The other way round. */
   done("fovea patch $M $I $Q --corrupt gray --db b.db");
   done("fovea run s.yaml --db b.db");
   c = counts("b.db");
-  assert_true(c.samples == 2 && c.sweeps == 2);
+  assert_true(c.samples == 1 && c.added == 1 && c.sweeps == 2);
 }
 
 int main(void) {

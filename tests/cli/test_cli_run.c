@@ -106,9 +106,17 @@ static void test_outputs(void **state) {
   program_release(&r);
   same_file("t.csv", "e.csv"), same_file("t.json", "e.json"), same_file("t.npz", "e.npz"),
       same_file("t.html", "e.html");
+  /* A sweep added by hand brings a sample of its own. */
+  r = expect_with(&here, 0,
+                  "fovea patch $M --image a.png --corrupt-image b.png --question what --correct red --incorrect blue "
+                  "--site text_encoder.0.cross.z --db s.db");
+  program_release(&r);
+  r = expect_with(&here, 0, "fovea export s.db --csv e.csv");
+  program_release(&r);
   unlink(in_folder("t.csv"));
   r = expect_with(&here, 0, "fovea run s.yaml"); /* nothing is left to compute */
   assert_non_null(strstr(r.out, "written   "));
+  assert_non_null(strstr(r.out, "10 of 10: 8 done, 2 excluded\n          and 1 added by a single experiment\n"));
   program_release(&r);
   same_file("t.csv", "e.csv");
   unlink(in_folder("s.db"));
